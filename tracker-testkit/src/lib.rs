@@ -1,0 +1,25 @@
+//! What the tracker's tests share. Never part of a release: only `[dev-dependencies]` name this crate.
+//!
+//! In reading order:
+//!
+//! - [`packet`] builds ethernet frames, right ones and every kind of wrong one;
+//! - [`payload`] builds BEP 15 requests;
+//! - [`verify`] reads an answer's frame and says what is wrong with it.
+//!
+//! Nothing here uses the tracker's own parser, checksum or writer: a mistake there would hide itself.
+//!
+//! ```
+//! use tracker_testkit::{packet, payload};
+//!
+//! let frame = packet::eth()
+//!     .vlan(7)
+//!     .ipv4([192, 0, 2, 1].into(), [192, 0, 2, 2].into())
+//!     .udp(50_000, 6969)
+//!     .payload(payload::connect(1))
+//!     .build();
+//! assert_eq!(frame.len(), 14 + 4 + 20 + 8 + 16);
+//! ```
+
+pub mod packet;
+pub mod payload;
+pub mod verify;
