@@ -1,0 +1,37 @@
+//! The project's tasks, as `cargo xtask <task>`: this file only dispatches, each task is a module.
+//!
+//! `cargo xtask --help` is the documentation of the workflow. Nothing here is part of the tracker itself.
+
+#![forbid(unsafe_code)]
+
+mod bpf_object;
+mod build_ebpf;
+mod paths;
+mod setup;
+mod step;
+mod toolchain;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of this repository: from a fresh machine to a running, tested, measured tracker.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building the BPF program needs; says what it runs, and runs only what is missing
+    Setup(setup::Flags),
+    /// Build the XDP program into target/bpf/tracker-ebpf and check the object
+    BuildEbpf(build_ebpf::Flags),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Setup(flags) => setup::run(&flags),
+        Task::BuildEbpf(flags) => build_ebpf::run(&flags).map(drop),
+    }
+}

@@ -1,0 +1,251 @@
+//! From facts to steps: nothing here looks at the machine, so every machine can be tried in a test.
+
+use super::facts::Facts;
+use crate::step::Step;
+use crate::toolchain::{LINKER_LLVM, LINKER_VERSION, Toolchain};
+
+/// Debian 12 ships rustc twice; the `-web` packages follow upstream for Firefox's sake. Sources included.
+const COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
+
+/// What bpf-linker links against. Polly and zstd are named by `llvm-config --libs` though nothing of them is used.
+const LINKER_LIBRARIES: &[&str] = &["gcc", "libc6-dev", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
+
+/// Two real clients and Python's binding of the second, the tools that make namespaces and links, and Debian's
+/// clippy for a crate that only Debian's compiler can compile.
+const TEST_TOOLS: &[&str] =
+    &["aria2", "python3", "python3-libtorrent", "iproute2", "ethtool", "util-linux", "procps"];
+
+/// See [`TEST_TOOLS`].
+const CLIPPY: &str = "rust-web-clippy";
+
+/// What has to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Nothing.
+    Complete,
+    /// These, in this order.
+    Run(Vec<Step>),
+    /// These, but by somebody else: why, and the lines to paste.
+    Manual {
+        /// One clause, without a full stop.
+        reason: String,
+        /// Shell lines.
+        commands: Vec<String>,
+    },
+}
+
+pub(crate) fn plan(facts: &Facts, tests: bool) -> Plan {
+    let linker_missing = facts.linker.is_none_or(|version| version < LINKER_VERSION);
+    let mut wanted: Vec<&str> = Vec::new();
+    if facts.toolchain.is_none() {
+        wanted.extend(COMPILER);
+    }
+    if linker_missing {
+        wanted.extend(LINKER_LIBRARIES);
+    }
+    if tests {
+        wanted.extend(TEST_TOOLS);
+        // A nightly brings its own.
+        if facts.toolchain != Some(Toolchain::Nightly) {
+            wanted.push(CLIPPY);
+        }
+    }
+    wanted.retain(|package| !facts.packages.contains(*package));
+
+    let debian = facts.distribution.0 == "debian" && facts.distribution.1 == "12";
+    if !debian {
+        return elsewhere(facts, tests, linker_missing);
+    }
+    let mut steps = Vec::new();
+    if !wanted.is_empty() {
+        steps.push(Step::new("apt-get").arg("update"));
+        steps.push(
+            Step::new("apt-get")
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(&wanted),
+        );
+    }
+    if linker_missing {
+        steps.push(install_linker());
+    }
+    if !facts.bpffs {
+        steps.push(mount_bpffs());
+    }
+    if steps.is_empty() {
+        return Plan::Complete;
+    }
+    // bpf-linker goes into the user's own directory; a user who lacks only that needs no root.
+    if facts.root || steps == [install_linker()] {
+        return Plan::Run(steps);
+    }
+    Plan::Manual {
+        reason: "installing packages and mounting file systems takes root".to_owned(),
+        commands: steps.iter().map(as_user).collect(),
+    }
+}
+
+/// On other systems packages have other names (and Debian's compiler package doesn't exist), so rustup's nightly
+/// is the way, and only what can be seen missing is named.
+fn elsewhere(facts: &Facts, tests: bool, linker_missing: bool) -> Plan {
+    let mut commands = Vec::new();
+    if tests && !facts.test_programs {
+        commands.push(format!("# install with your package manager: {}", TEST_TOOLS.join(", ")));
+    }
+    if facts.toolchain.is_none() {
+        commands.push("rustup toolchain install nightly --component rust-src,clippy".to_owned());
+    }
+    if linker_missing {
+        commands.push(format!(
+            "# install the development files of LLVM {LINKER_LLVM} (llvm-config, libLLVM, Polly), zstd and a C \
+             compiler with your package manager, and set LLVM_PREFIX to where they are"
+        ));
+        commands.push(install_linker().to_string());
+    }
+    if !facts.bpffs {
+        commands.push(format!("sudo {}", mount_bpffs()));
+    }
+    if commands.is_empty() {
+        return Plan::Complete;
+    }
+    let (name, version) = &facts.distribution;
+    let system = if name.is_empty() { "this system".to_owned() } else { format!("{name} {version}") };
+    Plan::Manual {
+        reason: format!("setup installs packages on Debian 12 only, and this is {}", system.trim_end()),
+        commands,
+    }
+}
+
+fn install_linker() -> Step {
+    Step::new("cargo")
+        .clean()
+        .env("LLVM_PREFIX", format!("/usr/lib/llvm-{LINKER_LLVM}"))
+        .args(["install", "bpf-linker", "--version", &LINKER_VERSION.to_string(), "--locked"])
+        .args(["--no-default-features", "--features", &format!("llvm-{LINKER_LLVM}")])
+}
+
+fn mount_bpffs() -> Step {
+    Step::new("mount").args(["-t", "bpf", "bpf", "/sys/fs/bpf"])
+}
+
+fn as_user(step: &Step) -> String {
+    if *step == install_linker() { step.to_string() } else { format!("sudo {step}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toolchain::Version;
+
+    /// Debian 12 with rustup's stable, root, and nothing else.
+    fn fresh() -> Facts {
+        Facts { distribution: ("debian".to_owned(), "12".to_owned()), root: true, ..Facts::default() }
+    }
+
+    /// The same after `setup --tests`.
+    fn complete() -> Facts {
+        let packages = [COMPILER, LINKER_LIBRARIES, TEST_TOOLS, &[CLIPPY]].concat();
+        Facts {
+            packages: packages.into_iter().map(str::to_owned).collect(),
+            toolchain: Some(Toolchain::System),
+            linker: Some(LINKER_VERSION),
+            bpffs: true,
+            test_programs: true,
+            ..fresh()
+        }
+    }
+
+    fn lines(plan: Plan) -> Vec<String> {
+        match plan {
+            Plan::Complete => Vec::new(),
+            Plan::Run(steps) => steps.iter().map(ToString::to_string).collect(),
+            Plan::Manual { reason, commands } => [vec![reason], commands].concat(),
+        }
+    }
+
+    #[test]
+    fn fresh_machine_gets_compiler_libraries_linker_and_bpffs() {
+        let expected = [
+            "apt-get update",
+            "DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends rustc-web cargo-web \
+             rust-web-src gcc libc6-dev llvm-22-dev libpolly-22-dev libzstd-dev",
+            "LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --locked \
+             --no-default-features --features llvm-22",
+            "mount -t bpf bpf /sys/fs/bpf",
+        ];
+        assert_eq!(lines(plan(&fresh(), false)), expected);
+    }
+
+    #[test]
+    fn second_run_has_nothing_to_do() {
+        assert_eq!(plan(&complete(), false), Plan::Complete);
+        assert_eq!(plan(&complete(), true), Plan::Complete);
+    }
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        let mut facts = complete();
+        facts.packages.remove("aria2");
+        assert_eq!(plan(&facts, false), Plan::Complete);
+        let expected = [
+            "apt-get update",
+            "DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends aria2",
+        ];
+        assert_eq!(lines(plan(&facts, true)), expected);
+    }
+
+    #[test]
+    fn working_linker_needs_no_libraries_of_its_build() {
+        let mut facts = complete();
+        for package in LINKER_LIBRARIES {
+            facts.packages.remove(*package);
+        }
+        assert_eq!(plan(&facts, true), Plan::Complete);
+    }
+
+    #[test]
+    fn old_linker_is_replaced() {
+        let facts = Facts { linker: Some(Version(0, 9, 15)), ..complete() };
+        assert_eq!(plan(&facts, false), Plan::Run(vec![install_linker()]));
+    }
+
+    #[test]
+    fn nightly_with_sources_spares_the_distribution_s_compiler_and_linter() {
+        let facts = Facts { toolchain: Some(Toolchain::Nightly), ..fresh() };
+        let lines = lines(plan(&facts, true)).join("\n");
+        assert!(!lines.contains("rustc-web") && !lines.contains(CLIPPY), "{lines}");
+    }
+
+    #[test]
+    fn without_root_the_commands_are_shown_with_sudo() {
+        let facts = Facts { root: false, bpffs: false, linker: None, ..complete() };
+        let expected = [
+            "installing packages and mounting file systems takes root",
+            "LLVM_PREFIX=/usr/lib/llvm-22 cargo install bpf-linker --version 0.13.0 --locked \
+             --no-default-features --features llvm-22",
+            "sudo mount -t bpf bpf /sys/fs/bpf",
+        ];
+        assert_eq!(lines(plan(&facts, false)), expected);
+    }
+
+    #[test]
+    fn without_root_what_needs_none_is_run() {
+        let facts = Facts { root: false, linker: None, ..complete() };
+        assert_eq!(plan(&facts, false), Plan::Run(vec![install_linker()]));
+    }
+
+    #[test]
+    fn other_systems_are_told_what_to_install() {
+        let facts = Facts { distribution: ("fedora".to_owned(), "43".to_owned()), ..fresh() };
+        let lines = lines(plan(&facts, true));
+        assert_eq!(lines[0], "setup installs packages on Debian 12 only, and this is fedora 43");
+        assert!(lines.iter().any(|line| line.starts_with("rustup toolchain install nightly")), "{lines:?}");
+        assert!(lines.iter().any(|line| line == "sudo mount -t bpf bpf /sys/fs/bpf"), "{lines:?}");
+    }
+
+    #[test]
+    fn other_systems_that_have_everything_are_complete() {
+        let facts = Facts { distribution: ("arch".to_owned(), String::new()), ..complete() };
+        assert_eq!(plan(&facts, true), Plan::Complete);
+    }
+}
