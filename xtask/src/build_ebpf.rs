@@ -61,9 +61,7 @@ pub(crate) fn run(flags: &Flags) -> Result<PathBuf> {
 
 /// A cargo command on tracker-ebpf for the BPF target.
 pub(crate) fn build_step(toolchain: Toolchain, command: &str) -> Step {
-    toolchain
-        .cargo()
-        .env("PATH", toolchain::path_with_cargo_bin())
+    toolchain::with_cargo_bin(toolchain.cargo())
         .env("RUSTFLAGS", RUSTFLAGS)
         .arg(command)
         .args(["-Z", "build-std=core", "--target", TARGET, "--target-dir"])

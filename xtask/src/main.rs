@@ -11,6 +11,8 @@ mod setup;
 mod step;
 mod toolchain;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Tasks of this repository: from a fresh machine to a running, tested, measured tracker.
@@ -29,9 +31,16 @@ enum Task {
     BuildEbpf(build_ebpf::Flags),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
         Task::Setup(flags) => setup::run(&flags),
         Task::BuildEbpf(flags) => build_ebpf::run(&flags).map(drop),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cargo xtask: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

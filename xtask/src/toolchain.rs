@@ -132,18 +132,17 @@ impl Toolchain {
 
 /// The version of the bpf-linker that a build would find, if it starts at all (its LLVM library may be gone).
 pub(crate) fn linker() -> Option<Version> {
-    let about = Step::new("bpf-linker").arg("--version").env("PATH", path_with_cargo_bin()).output().ok()?;
+    let about = with_cargo_bin(Step::new("bpf-linker").arg("--version")).output().ok()?;
     Version::find(&about)
 }
 
-/// PATH with `$CARGO_HOME/bin` in it, where `cargo install` has put bpf-linker; sudo's PATH lacks it.
-pub(crate) fn path_with_cargo_bin() -> String {
+/// With `$CARGO_HOME/bin` in PATH, where `cargo install` has put bpf-linker; sudo's PATH lacks it.
+pub(crate) fn with_cargo_bin(step: Step) -> Step {
     let bin = paths::cargo_bin();
     let path = std::env::var("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|dir| dir == bin) {
-        path
-    } else {
-        format!("{path}:{}", bin.display())
+    match std::env::split_paths(&path).any(|dir| dir == bin) {
+        true => step,
+        false => step.env("PATH", format!("{path}:{}", bin.display())),
     }
 }
 
