@@ -20,6 +20,9 @@
 //! assert_eq!(frame.len(), 14 + 4 + 20 + 8 + 16);
 //! ```
 
+pub mod answer;
 pub mod packet;
 pub mod payload;
+pub mod rows;
+pub mod run;
 pub mod verify;
