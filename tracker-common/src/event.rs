@@ -1,0 +1,115 @@
+//! The announce event: what a front end emits for every announce that it answered, and what the table's writer applies.
+//!
+//! The bytes are the same in the kernel's ring and in the daemon's queues. It is the unit of everything that follows an answer:
+//! the writer's work now, replication between nodes later. So it carries facts about the announce and nothing about the table.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::table::PeerAddress;
+use crate::wire::{AnnounceKind, InfoHash};
+
+/// One accepted announce.
+///
+/// ```text
+/// byte 0         20            36     38       39     40      41         48
+///      info hash | ip          | port | family | kind | seeder | reserved |
+///                  IPv4: first   network  4, 6    as in  0, 1     zeros
+///                  4 bytes       order            BEP 15
+/// ```
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct AnnounceEvent {
+    info_hash: InfoHash,
+    ip: [u8; 16],
+    port: [u8; 2],
+    family: u8,
+    kind: u8,
+    seeder: u8,
+    reserved: [u8; 7],
+}
+
+const _: () = assert!(size_of::<AnnounceEvent>() == 48 && align_of::<AnnounceEvent>() == 1);
+
+const FAMILY_V4: u8 = 4;
+const FAMILY_V6: u8 = 6;
+
+impl AnnounceEvent {
+    /// The event of an announce by `peer`; `seeder` when it has nothing left to download (U12).
+    #[inline(always)]
+    pub fn new(info_hash: InfoHash, peer: PeerAddress, kind: AnnounceKind, seeder: bool) -> Self {
+        let (ip, port, family) = match peer {
+            PeerAddress::V4([a, b, c, d, p, q]) => {
+                ([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [p, q], FAMILY_V4)
+            }
+            PeerAddress::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, r, p, q]) => {
+                ([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, r], [p, q], FAMILY_V6)
+            }
+        };
+        Self { info_hash, ip, port, family, kind: kind as u8, seeder: seeder as u8, reserved: [0; 7] }
+    }
+
+    /// The torrent.
+    #[inline(always)]
+    pub fn info_hash(&self) -> &InfoHash {
+        &self.info_hash
+    }
+
+    /// The peer: its source address and the port it listens on.
+    #[inline(always)]
+    pub fn peer(&self) -> PeerAddress {
+        let [p, q] = self.port;
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, r] = self.ip;
+        match self.family {
+            FAMILY_V4 => PeerAddress::V4([a, b, c, d, p, q]),
+            _ => PeerAddress::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, r, p, q]),
+        }
+    }
+
+    /// What happened; an unknown value counts as none, as it does on the wire (U09).
+    #[inline(always)]
+    pub fn kind(&self) -> AnnounceKind {
+        AnnounceKind::from_wire(self.kind.into())
+    }
+
+    /// True when the peer has nothing left to download.
+    #[inline(always)]
+    pub fn seeder(&self) -> bool {
+        self.seeder != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kinds() -> impl Strategy<Value = AnnounceKind> {
+        (0..6u32).prop_map(AnnounceKind::from_wire)
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_gives_back_what_it_was_made_of(hash: [u8; 20], ip: [u8; 16], port: u16, v6: bool, kind in kinds(), seeder: bool) {
+            let peer = if v6 {
+                PeerAddress::v6(ip, port)
+            } else {
+                PeerAddress::v4([ip[0], ip[1], ip[2], ip[3]], port)
+            };
+            let event = AnnounceEvent::new(hash, peer, kind, seeder);
+            prop_assert_eq!(event.info_hash(), &hash);
+            prop_assert_eq!(event.peer(), peer);
+            prop_assert_eq!(event.kind(), kind);
+            prop_assert_eq!(event.seeder(), seeder);
+        }
+
+        #[test]
+        fn any_48_bytes_are_an_event(bytes: [u8; 16], kind: u8) {
+            let mut raw = [0; 48];
+            raw[20..36].copy_from_slice(&bytes);
+            raw[39] = kind;
+            let event: AnnounceEvent = bytemuck::cast(raw);
+            // Nothing to compare: neither may panic, whatever the bytes are.
+            let _ = (event.peer(), event.kind(), event.seeder());
+        }
+    }
+}
