@@ -61,9 +61,8 @@ pub(crate) fn run(flags: &Flags) -> Result<PathBuf> {
 
 /// A cargo command on tracker-ebpf for the BPF target.
 pub(crate) fn build_step(toolchain: Toolchain, command: &str) -> Step {
-    toolchain::with_cargo_bin(toolchain.cargo())
+    toolchain::with_cargo_bin(toolchain.cargo(command))
         .env("RUSTFLAGS", RUSTFLAGS)
-        .arg(command)
         .args(["-Z", "build-std=core", "--target", TARGET, "--target-dir"])
         .arg(paths::cargo_target().join("ebpf"))
         .dir(&paths::workspace().join("tracker-ebpf"))

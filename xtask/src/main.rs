@@ -6,9 +6,12 @@
 
 mod bpf_object;
 mod build_ebpf;
+mod lint;
 mod paths;
+mod run;
 mod setup;
 mod step;
+mod test;
 mod toolchain;
 
 use std::process::ExitCode;
@@ -29,12 +32,21 @@ enum Task {
     Setup(setup::Flags),
     /// Build the XDP program into target/bpf/tracker-ebpf and check the object
     BuildEbpf(build_ebpf::Flags),
+    /// Install what is missing, build everything and start a tracker on `lo`; Ctrl-C stops it
+    Run(run::Flags),
+    /// Install what is missing, build everything and run all tests; ends with the counts
+    Test(test::Flags),
+    /// Check formatting and run clippy with warnings denied, for the BPF program too
+    Lint,
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(flags) => setup::run(&flags),
         Task::BuildEbpf(flags) => build_ebpf::run(&flags).map(drop),
+        Task::Run(flags) => run::run(&flags),
+        Task::Test(flags) => test::run(&flags),
+        Task::Lint => lint::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -111,15 +111,20 @@ pub(crate) enum Toolchain {
 }
 
 impl Toolchain {
-    pub(crate) fn cargo(self) -> Step {
-        let cargo = match self {
-            Self::Nightly => Step::new("rustup").args(["run", "nightly", "cargo"]),
-            // rustup's proxies come first in PATH, so both programs are named in full.
-            Self::System => {
-                Step::new("/usr/bin/cargo").env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1")
-            }
+    /// `cargo command`, of this toolchain.
+    pub(crate) fn cargo(self, command: &str) -> Step {
+        let cargo = match (self, command) {
+            (Self::Nightly, _) => Step::new("rustup").args(["run", "nightly", "cargo"]),
+            // rustup's proxies come first in PATH (and cargo looks into $CARGO_HOME/bin before PATH for its
+            // subcommands), so the programs are named in full.
+            (Self::System, "clippy") => Step::new("/usr/bin/cargo-clippy").env("CARGO", "/usr/bin/cargo"),
+            (Self::System, _) => Step::new("/usr/bin/cargo"),
         };
-        cargo.clean()
+        let cargo = match self {
+            Self::Nightly => cargo,
+            Self::System => cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1"),
+        };
+        cargo.clean().arg(command)
     }
 
     pub(crate) fn name(self) -> &'static str {

@@ -1,0 +1,31 @@
+//! `cargo xtask lint`: formatting and clippy with warnings denied, for both workspaces.
+//!
+//! The BPF program is linted for its own target by its own toolchain: for the host it would not even compile, and
+//! another compiler's opinion is not the one that counts.
+
+use anyhow::Result;
+
+use crate::build_ebpf::{self, build_step, ready_toolchain};
+use crate::run::cargo;
+use crate::step::Step;
+use crate::{paths, setup};
+
+pub(crate) fn run() -> Result<()> {
+    setup::run(&setup::Flags { tests: true, ..setup::Flags::default() })?;
+    let ebpf = paths::workspace().join("tracker-ebpf");
+    cargo().args(["fmt", "--all", "--check"]).run()?;
+    Step::new("cargo").args(["fmt", "--check"]).dir(&ebpf).run()?;
+
+    // tracker-user embeds the object, so there must be one before it can be looked at.
+    build_ebpf::run(&build_ebpf::Flags::default())?;
+    let deny = ["--", "--deny", "warnings"];
+    cargo().args(["clippy", "--workspace", "--all-targets", "--locked"]).args(deny).run()?;
+    cargo()
+        .args(["clippy", "--package", "tracker-user", "--no-default-features", "--all-targets", "--locked"])
+        .args(deny)
+        .run()?;
+    build_step(ready_toolchain()?, "clippy")
+        .args(["--release", "--locked", "--all-features"])
+        .args(deny)
+        .run()
+}

@@ -1,0 +1,73 @@
+//! `cargo xtask test`: everything that can be tested here, and a count of what could not.
+//!
+//! Tests that need root, BPF or a real client say so and write one line to the file that TRACKER_SKIP_LOG names
+//! when they are skipped; with `CI=true` a skip is a failure. Last come the rows of docs/protocol.md that no test names.
+//! The very last line is `N passed, N failed, N skipped`.
+
+mod rows;
+mod tally;
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::run::cargo;
+use crate::{build_ebpf, paths, setup};
+use tally::Tally;
+
+/// Flags of `test`.
+#[derive(Args)]
+pub(crate) struct Flags {
+    /// Arguments for `cargo test` after `--`: names of tests, `--nocapture`, …
+    #[arg(last = true, value_name = "FILTER")]
+    filter: Vec<String>,
+}
+
+pub(crate) fn run(flags: &Flags) -> Result<()> {
+    setup::run(&setup::Flags { tests: true, ..setup::Flags::default() })?;
+    build_ebpf::run(&build_ebpf::Flags::default())?;
+    cargo().args(["build", "--locked", "--package", "tracker-user", "--no-default-features"]).run()?;
+
+    let skip_log = paths::target().join("skipped-tests.txt");
+    fs::create_dir_all(paths::target()).context("cannot create target")?;
+    fs::write(&skip_log, "").with_context(|| format!("cannot write {}", skip_log.display()))?;
+    let step = cargo()
+        .env("TRACKER_SKIP_LOG", &skip_log)
+        .args(["test", "--workspace", "--locked", "--no-fail-fast", "--"])
+        .args(&flags.filter);
+    eprintln!("$ {step}");
+    let mut child = step.command().stdout(Stdio::piped()).spawn().context("cannot start cargo test")?;
+    let mut tally = Tally::default();
+    let output = child.stdout.take().expect("stdout was piped above");
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.context("cannot read from cargo test")?;
+        tally.line(&String::from_utf8_lossy(&line));
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&line).and_then(|()| stdout.write_all(b"\n")).context("cannot write")?;
+    }
+    let status = child.wait().context("cannot wait for cargo test")?;
+    if !status.success() && tally.failed == 0 {
+        // It did not compile, or a test program died before it could say how it went.
+        tally.failed = 1;
+    }
+
+    for skip in fs::read_to_string(&skip_log).unwrap_or_default().lines() {
+        println!("{skip}");
+        tally.skip();
+    }
+    let untested = rows::untested(paths::workspace())?;
+    if !untested.is_empty() {
+        println!("docs/protocol.md has rows that no test names: {}", untested.join(", "));
+        tally.failed += untested.len();
+    }
+    let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    println!("{tally}");
+    match tally {
+        Tally { failed: 1.., .. } => bail!("there are failures"),
+        Tally { skipped: 1.., .. } if strict => bail!("tests were skipped, and CI=true wants all of them"),
+        _ => Ok(()),
+    }
+}
