@@ -4,7 +4,10 @@
 //!
 //! - [`packet`] builds ethernet frames, right ones and every kind of wrong one;
 //! - [`payload`] builds BEP 15 requests;
-//! - [`verify`] reads an answer's frame and says what is wrong with it.
+//! - [`verify`] reads an answer's frame and says what is wrong with it, [`answer`] its payload;
+//! - [`rows`] has the protocol's rows as data, [`run`] plays them;
+//! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`] is a client there;
+//! - [`skip`] is for tests that need what is missing.
 //!
 //! Nothing here uses the tracker's own parser, checksum or writer: a mistake there would hide itself.
 //!
@@ -20,9 +23,16 @@
 //! assert_eq!(frame.len(), 14 + 4 + 20 + 8 + 16);
 //! ```
 
+#![deny(unsafe_code)]
+
 pub mod answer;
+pub mod daemon;
+pub mod netns;
 pub mod packet;
 pub mod payload;
 pub mod rows;
 pub mod run;
+pub mod skip;
+pub mod sockets;
+mod sys;
 pub mod verify;

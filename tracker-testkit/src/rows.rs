@@ -51,6 +51,12 @@ impl Case {
     pub fn needs(&self) -> Vec<Need> {
         let mut needs = Vec::new();
         for step in &self.steps {
+            if let Step::Exchange { source, .. } | Step::Flood { source, .. } = step {
+                let need = Need::Family(source.family);
+                if !needs.contains(&need) {
+                    needs.push(need);
+                }
+            }
             let need = match step {
                 Step::Exchange { source: Source { host: Host::Odd(_), .. }, .. }
                 | Step::Exchange { source: Source { port: SourcePort::Zero, .. }, .. } => Need::AnySource,
@@ -72,6 +78,8 @@ impl Case {
 /// What only some paths can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Need {
+    /// Send packets of this family.
+    Family(Family),
     /// Send from port 0 and from addresses that no host can have.
     AnySource,
     /// Send from an IPv4-mapped IPv6 address.

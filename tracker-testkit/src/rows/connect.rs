@@ -27,6 +27,9 @@ fn connects(rows: &mut Rows) {
         let step = |n: usize| s.host(0).sends([payload::connect(7), vec![0xee; n]].concat(), Connect);
         [1, 2, 3, 44, 82, 1000, 1400].map(step).to_vec()
     });
+    rows.both("U01", "a connect longer than a packet is answered", |s| {
+        vec![s.host(0).sends([payload::connect(7), vec![0xee; 3000]].concat(), Connect)]
+    });
     rows.both("U01", "another socket of the same host is answered too", |s| {
         vec![
             s.host(0).sends(payload::connect(1), Connect),

@@ -20,7 +20,7 @@ pub(super) fn add(rows: &mut Rows) {
             mapped.sends_with(Id::Of(s.host(0)), s.leecher().bytes(), announced(0, 2, &[peer(s.host(1))])),
         ]
     });
-    rows.set_up(Setup { max_response_peers: 500, ..Setup::default() });
+    rows.set_up(Setup { max_response_peers: 230, ..Setup::default() });
     // (1400 - 20) / 6 = 230 peers, (1232 - 20) / 18 = 67 peers.
     for (family, most) in [(Family::V4, 230), (Family::V6, 67)] {
         rows.one("U22", "no answer is longer than an unfragmented packet", family, |s| {
