@@ -1,0 +1,421 @@
+//! Ethernet frames as bytes: the headers of a UDP datagram found, checked and rewritten into those of its answer.
+//!
+//! [`Frame`] is what the XDP program sees (packet pointers) and what user space has (a buffer). Every access is a fixed number of bytes
+//! at an offset that is a constant once the code is monomorphised: the shape that the BPF verifier can follow. The offsets of
+//! a family with and without a VLAN tag are the constants of a [`Network`].
+
+use core::hint::black_box;
+
+use bytemuck::Pod;
+
+use crate::checksum::Sum;
+use crate::connection_id::Address;
+use crate::verdict::Verdict;
+
+/// Bytes of an Ethernet header.
+pub const ETHERNET_LEN: usize = 14;
+/// Bytes of a VLAN tag.
+pub const TAG_LEN: usize = 4;
+/// Bytes of an IPv4 header without options.
+pub const IPV4_LEN: usize = 20;
+/// Bytes of an IPv6 header.
+pub const IPV6_LEN: usize = 40;
+/// Bytes of a UDP header.
+pub const UDP_LEN: usize = 8;
+/// Shortest Ethernet frame without its checksum; network cards pad to it.
+pub const MIN_FRAME_LEN: usize = 60;
+/// A UDP datagram longer than this is not looked at: 1,500 (MTU) − 20 (IPv4).
+pub const MAX_DATAGRAM_LEN: usize = 1500 - IPV4_LEN;
+
+const PROTOCOL_UDP: u32 = 17;
+const TTL: u32 = 64;
+
+/// The bytes of one frame.
+///
+/// Headers are loaded and stored as arrays of whole words in the packet's byte order: taken apart into single bytes they would not fit
+/// into the 512 bytes of stack that a BPF program has (seen with LLVM 22).
+pub trait Frame {
+    /// `N` bytes from offset `at`, or `None` when the frame ends before.
+    fn bytes<const N: usize>(&self, at: usize) -> Option<&[u8; N]>;
+    /// A value from offset `at`, or `None` when the frame ends before.
+    fn load<T: Pod>(&self, at: usize) -> Option<T>;
+    /// Writes a value at offset `at`, or `None` when the frame ends before.
+    fn store<T: Pod>(&mut self, at: usize, value: T) -> Option<()>;
+    /// True when the frame has at least `len` bytes.
+    fn reaches(&self, len: usize) -> bool;
+    /// Cuts or grows the frame at its end; false when that is impossible, and then the frame is as it was.
+    fn set_len(&mut self, len: usize) -> bool;
+    /// True when a loopback interface brought the frame.
+    fn from_loopback(&self) -> bool;
+}
+
+/// An IPv4 or IPv6 address in whole words, native-endian, as it is best kept in registers.
+pub trait Ip: Copy + PartialEq {
+    /// The address as the rest of the program knows it.
+    fn address(self) -> Address;
+    /// Adds the address to a checksum.
+    fn add_to(self, sum: Sum) -> Sum;
+}
+
+/// An IPv4 address; only the low 32 bits are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip4(u64);
+
+impl Ip for Ip4 {
+    #[inline(always)]
+    fn address(self) -> Address {
+        Address::V4((self.0 as u32).to_ne_bytes())
+    }
+
+    #[inline(always)]
+    fn add_to(self, sum: Sum) -> Sum {
+        sum.add4(self.0 as u32)
+    }
+}
+
+/// An IPv6 address: its first and its last eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ip6(u64, u64);
+
+impl Ip for Ip6 {
+    #[inline(always)]
+    fn address(self) -> Address {
+        Address::V6(((self.1.to_le() as u128) << 64 | self.0.to_le() as u128).to_le_bytes())
+    }
+
+    #[inline(always)]
+    fn add_to(self, sum: Sum) -> Sum {
+        sum.add8(self.0).add8(self.1)
+    }
+}
+
+/// What the headers of a UDP datagram say.
+///
+/// Every field is a whole word: the verifier refuses unaligned access to the stack, which LLVM makes when it moves smaller ones about
+/// (seen with LLVM 22 and Linux 6.18).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram<A> {
+    /// Source address.
+    pub source: A,
+    /// Source port.
+    pub source_port: u64,
+    /// Destination address.
+    pub destination: A,
+    /// Destination port.
+    pub destination_port: u64,
+    /// Bytes of UDP header and payload, from 8 to [`MAX_DATAGRAM_LEN`] once [`Network::check`] has passed.
+    pub len: usize,
+}
+
+impl<A> Datagram<A> {
+    /// Bytes of payload.
+    #[inline(always)]
+    pub fn payload_len(&self) -> usize {
+        self.len - UDP_LEN
+    }
+}
+
+/// An IP family at a fixed offset.
+pub trait Network {
+    /// Addresses of the family.
+    type Ip: Ip;
+    /// Offset of the IP header.
+    const IP: usize;
+    /// Offset of the UDP header.
+    const UDP: usize;
+    /// Offset of the payload.
+    const PAYLOAD: usize = Self::UDP + UDP_LEN;
+    /// RFC 768 and RFC 8200 §8.1: only IPv4 may do without a UDP checksum.
+    const CHECKSUM_OPTIONAL: bool;
+
+    /// Finds the datagram.
+    ///
+    /// # Errors
+    ///
+    /// The verdict on a frame in which there is none, or not where it can be found.
+    fn parse<F: Frame>(frame: &F) -> Result<Datagram<Self::Ip>, Verdict>;
+
+    /// Checks what [`parse`](Self::parse) took on trust: lengths, and the header's own checksum.
+    ///
+    /// # Errors
+    ///
+    /// The verdict on a frame whose lengths or header checksum don't hold.
+    fn check<F: Frame>(frame: &F, datagram: &Datagram<Self::Ip>) -> Result<(), Verdict>;
+
+    /// Rewrites the IP header into that of an answer with `len` bytes of UDP header and payload.
+    fn write_header<F: Frame>(frame: &mut F, to: &Datagram<Self::Ip>, len: usize) -> Option<()>;
+}
+
+/// IPv4 at offset `AT`.
+pub struct V4<const AT: usize>;
+
+impl<const AT: usize> Network for V4<AT> {
+    type Ip = Ip4;
+    const IP: usize = AT;
+    const UDP: usize = AT + IPV4_LEN;
+    const CHECKSUM_OPTIONAL: bool = true;
+
+    #[inline(always)]
+    fn parse<F: Frame>(frame: &F) -> Result<Datagram<Ip4>, Verdict> {
+        let [start, fragment, protocol, source, destination] =
+            frame.load::<[u32; 5]>(Self::IP).ok_or(Verdict::PassLength)?.map(u32::from_be);
+        if start >> 28 != 4 || protocol >> 16 & 0xff != PROTOCOL_UDP {
+            return Err(Verdict::PassOther);
+        }
+        if start >> 24 != 0x45 {
+            return Err(Verdict::PassIpOptions);
+        }
+        // "More fragments" and the offset; "don't fragment" is no fragment.
+        if fragment & 0x3fff != 0 {
+            return Err(Verdict::PassFragment);
+        }
+        udp::<F, Self>(frame, Ip4(source.to_be() as u64), Ip4(destination.to_be() as u64))
+    }
+
+    #[inline(always)]
+    fn check<F: Frame>(frame: &F, datagram: &Datagram<Ip4>) -> Result<(), Verdict> {
+        let header = frame.load::<[u32; 5]>(Self::IP).ok_or(Verdict::PassLength)?;
+        if (u32::from_be(header[0]) & 0xffff) as usize != IPV4_LEN + datagram.len {
+            return Err(Verdict::PassLength);
+        }
+        if header.iter().fold(Sum::default(), |sum, word| sum.add4(*word)).folded() != 0xffff {
+            return Err(Verdict::PassChecksum);
+        }
+        check_len::<F, Self>(frame, datagram)
+    }
+
+    #[inline(always)]
+    fn write_header<F: Frame>(frame: &mut F, to: &Datagram<Ip4>, len: usize) -> Option<()> {
+        // Version 4, five words, no type of service. RFC 6864: with "don't fragment" the identification may be 0.
+        let start = (0x4500_0000 | (IPV4_LEN + len) as u32).to_be();
+        let fragment = 0x4000u32.to_be();
+        let protocol = TTL << 24 | PROTOCOL_UDP << 16;
+        let (source, destination) = (to.destination.0 as u32, to.source.0 as u32);
+        let checksum = Sum::default()
+            .add4(start)
+            .add4(fragment)
+            .add4(protocol.to_be())
+            .add4(source)
+            .add4(destination)
+            .checksum();
+        let protocol = (protocol | u16::from_be(checksum) as u32).to_be();
+        frame.store(Self::IP, [start, fragment, protocol, source, destination])
+    }
+}
+
+/// IPv6 at offset `AT`.
+pub struct V6<const AT: usize>;
+
+impl<const AT: usize> Network for V6<AT> {
+    type Ip = Ip6;
+    const IP: usize = AT;
+    const UDP: usize = AT + IPV6_LEN;
+    const CHECKSUM_OPTIONAL: bool = false;
+
+    #[inline(always)]
+    fn parse<F: Frame>(frame: &F) -> Result<Datagram<Ip6>, Verdict> {
+        let [start, next] = frame.load::<[u32; 2]>(Self::IP).ok_or(Verdict::PassLength)?.map(u32::from_be);
+        if start >> 28 != 6 {
+            return Err(Verdict::PassOther);
+        }
+        match next >> 8 & 0xff {
+            PROTOCOL_UDP => {}
+            44 => return Err(Verdict::PassFragment),
+            // Hop-by-hop, routing, ESP, AH, destination options, mobility, HIP, shim6.
+            0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 => return Err(Verdict::PassExtensionHeader),
+            _ => return Err(Verdict::PassOther),
+        }
+        let [s0, s1, d0, d1] = frame.load::<[u64; 4]>(Self::IP + 8).ok_or(Verdict::PassLength)?;
+        udp::<F, Self>(frame, Ip6(s0, s1), Ip6(d0, d1))
+    }
+
+    #[inline(always)]
+    fn check<F: Frame>(frame: &F, datagram: &Datagram<Ip6>) -> Result<(), Verdict> {
+        let len = frame.load::<u16>(Self::IP + 4).ok_or(Verdict::PassLength)?;
+        if u16::from_be(len) as usize != datagram.len {
+            return Err(Verdict::PassLength);
+        }
+        check_len::<F, Self>(frame, datagram)
+    }
+
+    #[inline(always)]
+    fn write_header<F: Frame>(frame: &mut F, to: &Datagram<Ip6>, len: usize) -> Option<()> {
+        // Version 6, no traffic class, no flow label.
+        let start = 0x6000_0000u32.to_be();
+        let next = ((len as u32) << 16 | PROTOCOL_UDP << 8 | TTL).to_be();
+        frame.store(Self::IP, [start, next])?;
+        frame.store(Self::IP + 8, [to.destination.0, to.destination.1, to.source.0, to.source.1])
+    }
+}
+
+#[inline(always)]
+fn udp<F: Frame, N: Network>(
+    frame: &F,
+    source: N::Ip,
+    destination: N::Ip,
+) -> Result<Datagram<N::Ip>, Verdict> {
+    let [from, to, len, _] = frame.load::<[u16; 4]>(N::UDP).ok_or(Verdict::PassLength)?.map(u16::from_be);
+    Ok(Datagram {
+        source,
+        source_port: from as u64,
+        destination,
+        destination_port: to as u64,
+        len: len as usize,
+    })
+}
+
+/// The length comes from the headers, never from the frame's end: short frames are padded by network cards.
+#[inline(always)]
+fn check_len<F: Frame, N: Network>(frame: &F, datagram: &Datagram<N::Ip>) -> Result<(), Verdict> {
+    if datagram.len < UDP_LEN || datagram.len > MAX_DATAGRAM_LEN || !frame.reaches(N::UDP + datagram.len) {
+        return Err(Verdict::PassLength);
+    }
+    Ok(())
+}
+
+/// The part of a UDP checksum that stands for addresses, protocol and length.
+#[inline(always)]
+fn pseudo_header<A: Ip>(datagram: &Datagram<A>, len: usize) -> Sum {
+    let sum = Sum::default().add2((PROTOCOL_UDP as u16).to_be()).add2((len as u16).to_be());
+    datagram.destination.add_to(datagram.source.add_to(sum))
+}
+
+/// True when the datagram's UDP checksum holds.
+///
+/// A checksum that is just the pseudo header's sum holds too: that is what the kernel leaves there when it expects the network card to
+/// add the rest, and what therefore comes from a local socket across veth or loopback.
+#[inline(always)]
+pub fn udp_checksum_holds<F: Frame, N: Network>(frame: &F, datagram: &Datagram<N::Ip>) -> bool {
+    let pseudo = pseudo_header(datagram, datagram.len);
+    match frame.load::<u16>(N::UDP + 6) {
+        None => false,
+        Some(0) => N::CHECKSUM_OPTIONAL,
+        Some(partial) if partial == pseudo.folded() => true,
+        Some(_) => sum_holds(frame, N::UDP, datagram.len, pseudo),
+    }
+}
+
+/// True when `len` bytes from `at`, added to `sum`, make a sum that holds.
+///
+/// A function of its own, since its loop would otherwise stand in the program once for every family and tag.
+#[inline(never)]
+fn sum_holds<F: Frame>(frame: &F, mut at: usize, len: usize, mut sum: Sum) -> bool {
+    // The caller has checked it; a function of its own has to show it to the verifier again.
+    if len > MAX_DATAGRAM_LEN {
+        return false;
+    }
+    let mut left = len;
+    while left >= 8 {
+        let Some(word) = frame.load::<u64>(at) else { return false };
+        sum = sum.add8(word);
+        // Opaque, or LLVM 22 turns the frame's comparison with its end into one with `end + 1`, which the verifier refuses.
+        at = black_box(at + 8);
+        left -= 8;
+    }
+    if left & 4 != 0 {
+        let Some(word) = frame.load::<u32>(at) else { return false };
+        sum = sum.add4(word);
+        at += 4;
+    }
+    if left & 2 != 0 {
+        let Some(word) = frame.load::<u16>(at) else { return false };
+        sum = sum.add2(word);
+        at += 2;
+    }
+    if left & 1 != 0 {
+        let Some(byte) = frame.load::<u8>(at) else { return false };
+        sum = sum.add_last(byte);
+    }
+    sum.folded() == 0xffff
+}
+
+/// What an answer carries.
+pub trait Payload {
+    /// Bytes.
+    const LEN: usize;
+    /// Adds the payload to a checksum.
+    fn add_to(&self, sum: Sum) -> Sum;
+    /// Writes the payload into the frame.
+    fn store<F: Frame>(&self, frame: &mut F, at: usize) -> Option<()>;
+}
+
+/// Turns the frame into the answer to its datagram; `None` when the frame can't have the answer's length.
+///
+/// A frame of the right length stays as it is, and so does one that was padded to the shortest frame there is: that spares a
+/// connect on a real network card the call that changes the length.
+#[inline(always)]
+pub fn answer<F: Frame, N: Network, P: Payload>(
+    frame: &mut F,
+    request: &Datagram<N::Ip>,
+    payload: &P,
+) -> Option<()> {
+    let len = UDP_LEN + P::LEN;
+    let frame_len = N::UDP + len;
+    let longest = if frame_len < MIN_FRAME_LEN { MIN_FRAME_LEN } else { frame_len };
+    if (request.len != len || frame.reaches(longest + 1)) && !frame.set_len(frame_len) {
+        return None;
+    }
+    let [d0, d1, d2, s0, s1, s2] = frame.load::<[u16; 6]>(0)?;
+    frame.store(0, [s0, s1, s2, d0, d1, d2])?;
+    N::write_header(frame, request, len)?;
+    let ports = [request.destination_port, request.source_port].map(|port| (port as u16).to_be());
+    let udp_len = (len as u16).to_be();
+    let sum = pseudo_header(request, len).add2(ports[0]).add2(ports[1]).add2(udp_len);
+    let checksum = payload.add_to(sum).udp_checksum();
+    frame.store(N::UDP, [ports[0], ports[1], udp_len, checksum])?;
+    payload.store(frame, N::PAYLOAD)
+}
+
+/// A frame in a buffer: what user space runs the same code on.
+#[derive(Debug)]
+pub struct BufferFrame<'a> {
+    buffer: &'a mut [u8],
+    len: usize,
+    loopback: bool,
+}
+
+impl<'a> BufferFrame<'a> {
+    /// A frame in the first `len` bytes of `buffer`; the rest is room to grow. A `len` beyond the buffer is the buffer's.
+    pub fn new(buffer: &'a mut [u8], len: usize, loopback: bool) -> Self {
+        let len = len.min(buffer.len());
+        Self { buffer, len, loopback }
+    }
+
+    /// The frame as it is now.
+    pub fn as_slice(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Frame for BufferFrame<'_> {
+    fn bytes<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {
+        self.as_slice().get(at..)?.first_chunk()
+    }
+
+    fn load<T: Pod>(&self, at: usize) -> Option<T> {
+        let bytes = self.as_slice().get(at..)?.get(..size_of::<T>())?;
+        bytemuck::try_pod_read_unaligned(bytes).ok()
+    }
+
+    fn store<T: Pod>(&mut self, at: usize, value: T) -> Option<()> {
+        let bytes = self.buffer.get_mut(..self.len)?.get_mut(at..)?.get_mut(..size_of::<T>())?;
+        bytes.copy_from_slice(bytemuck::bytes_of(&value));
+        Some(())
+    }
+
+    fn reaches(&self, len: usize) -> bool {
+        len <= self.len
+    }
+
+    fn set_len(&mut self, len: usize) -> bool {
+        let fits = len <= self.buffer.len();
+        if fits {
+            self.len = len;
+        }
+        fits
+    }
+
+    fn from_loopback(&self) -> bool {
+        self.loopback
+    }
+}
