@@ -1,0 +1,61 @@
+//! The XDP program: BitTorrent's UDP tracker protocol answered before the kernel's network stack sees the packet.
+//!
+//! A packet's journey, step by step, is [`tracker_common::journey`]: it is the same code that the tests run in user space. Here is only
+//! what ties it to the kernel:
+//!
+//! - [`packet`]: the frame as packet pointers; the only code that compares with the packet's end.
+//! - [`maps`]: the BPF maps, each with who writes and who reads it, and the journey's look-ups in them.
+//! - `main`: the entry point, which counts the verdict and translates it.
+//!
+//! The program only reads what the daemon wrote; it writes nothing but counters and the rate limit's sketch. None of the helpers
+//! it calls (map look-up, `ktime_get_coarse_ns`, `xdp_adjust_tail`, `xdp_get_buff_len`) is reserved to GPL programs, so it carries the
+//! project's licence.
+
+#![no_std]
+#![no_main]
+
+mod maps;
+mod packet;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use tracker_common::journey;
+use tracker_common::verdict::{Class, Verdict};
+
+use crate::maps::Maps;
+use crate::packet::Packet;
+
+/// The entry point: one packet in, one verdict counted, one action out.
+#[xdp]
+fn tracker(context: XdpContext) -> u32 {
+    let verdict = journey::travel(&mut Packet::new(&context), &mut Maps);
+    maps::count(verdict);
+    log(&context, verdict);
+    match verdict.class() {
+        Class::Answer => XDP_TX,
+        Class::Pass => XDP_PASS,
+        Class::Drop => XDP_DROP,
+    }
+}
+
+#[cfg(feature = "debug")]
+#[inline(always)]
+fn log(context: &XdpContext, verdict: Verdict) {
+    aya_log_ebpf::info!(context, "verdict {}", verdict as u32);
+}
+
+#[cfg(not(feature = "debug"))]
+#[inline(always)]
+fn log(_: &XdpContext, _: Verdict) {}
+
+/// Never called: `cargo xtask build-ebpf` refuses an object in which a path to it is left.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Read by the loader; see the crate's documentation on helpers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 11] = *b"Apache-2.0\0";

@@ -1,0 +1,128 @@
+//! The BPF maps, and the journey's look-ups in them.
+//!
+//! Names and values are [`tracker_common::settings`]'; the daemon pins all maps. Unless said otherwise the daemon writes and the
+//! program reads.
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::btf_maps::lpm_trie::Key;
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray};
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+use aya_ebpf::macros::btf_map;
+use tracker_common::connection_id::{Address, Keys};
+use tracker_common::counters::Counters;
+use tracker_common::journey::Host;
+use tracker_common::settings::{
+    ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, Endpoints, Settings, access_mode, block4_bit,
+};
+use tracker_common::sketch::Sketch;
+use tracker_common::verdict::Verdict;
+use tracker_common::wire::InfoHash;
+
+const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
+
+/// Switches.
+#[btf_map]
+static SETTINGS: Array<Settings, 1> = Array::new();
+
+/// Served addresses and ports.
+#[btf_map]
+static ENDPOINTS: Array<Endpoints, 1> = Array::new();
+
+/// Keys of connection ids.
+#[btf_map]
+static KEYS: Array<Keys, 1> = Array::new();
+
+/// One counter per verdict; the program writes, the daemon reads.
+#[btf_map]
+static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
+
+/// The rate limit of error answers; only the program uses it.
+#[btf_map]
+static SKETCH: PerCpuArray<Sketch, 1> = PerCpuArray::new();
+
+/// The access list, swapped whole on reload.
+#[btf_map]
+static ACCESS: ArrayOfMaps<HashMap<InfoHash, u8, { ACCESS_ENTRIES as usize }, NO_PREALLOC>, 1> =
+    ArrayOfMaps::new();
+
+/// One bit for each IPv4 /24 of which any address is blocked: most sources are done with one load.
+#[btf_map]
+static BLOCK4_BITS: Array<u64, { BLOCK4_WORDS as usize }> = Array::new();
+
+/// Blocked IPv4 prefixes.
+#[btf_map]
+static BLOCK4: LpmTrie<[u8; 4], u8, { BLOCK_ENTRIES as usize }> = LpmTrie::new();
+
+/// Blocked IPv6 prefixes.
+#[btf_map]
+static BLOCK6: LpmTrie<[u8; 16], u8, { BLOCK_ENTRIES as usize }> = LpmTrie::new();
+
+/// Counts a verdict on this CPU.
+#[inline(always)]
+pub(crate) fn count(verdict: Verdict) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(0) {
+        // SAFETY: a per-CPU value, and XDP programs of one CPU don't interrupt each other.
+        unsafe { (*counters).count(verdict) }
+    }
+}
+
+/// True when the access list has the info hash. Only presence counts: the value isn't looked at.
+#[inline(always)]
+fn listed(info_hash: &InfoHash) -> bool {
+    ACCESS.get_value_ptr_mut(0, info_hash).is_some()
+}
+
+/// The journey's view of the maps.
+pub(crate) struct Maps;
+
+impl Host for Maps {
+    #[inline(always)]
+    fn serves(&self, address: &Address, port: u16) -> bool {
+        ENDPOINTS.get(0).is_some_and(|endpoints| endpoints.contains(address, port))
+    }
+
+    #[inline(always)]
+    fn blocks(&self, address: &Address) -> bool {
+        let Some(settings) = SETTINGS.get(0) else { return false };
+        match *address {
+            Address::V4(ip) if settings.block4 != 0 => {
+                let (word, bit) = block4_bit(ip);
+                BLOCK4_BITS.get(word).is_some_and(|bits| bits & bit != 0)
+                    && BLOCK4.get(&Key::new(32, ip)).is_some()
+            }
+            Address::V6(ip) if settings.block6 != 0 => BLOCK6.get(&Key::new(128, ip)).is_some(),
+            _ => false,
+        }
+    }
+
+    #[inline(always)]
+    fn allows(&self, info_hash: &InfoHash) -> bool {
+        let Some(settings) = SETTINGS.get(0) else { return true };
+        match settings.access_mode {
+            access_mode::DENY => !listed(info_hash),
+            access_mode::ALLOW => listed(info_hash),
+            _ => true,
+        }
+    }
+
+    #[inline(always)]
+    fn keys(&self) -> Option<&Keys> {
+        KEYS.get(0)
+    }
+
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn may_send_error(&mut self, source_hash: u64, now_ns: u64) -> bool {
+        let limit = SETTINGS.get(0).map_or(0, |settings| settings.errors_per_window);
+        match SKETCH.get_ptr_mut(0) {
+            // SAFETY: a per-CPU value, and XDP programs of one CPU don't interrupt each other.
+            Some(sketch) => unsafe { (*sketch).allows(source_hash, now_ns, limit) },
+            None => false,
+        }
+    }
+}

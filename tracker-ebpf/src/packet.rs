@@ -1,0 +1,83 @@
+//! The frame as the verifier knows it: two pointers, and nothing readable before it was compared with the end.
+//!
+//! Only this file compares with the packet's end. The kernel has to be able to prove `data + constant <= data_end` for every access, so
+//! offsets are constants after inlining; a length that comes out of the packet is only ever compared, never used to read.
+
+use core::marker::PhantomData;
+
+use aya_ebpf::bindings::xdp_md;
+use aya_ebpf::helpers::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
+use aya_ebpf::programs::XdpContext;
+use bytemuck::Pod;
+use tracker_common::frame::Frame;
+
+/// Index of the loopback interface in every network namespace (`LOOPBACK_IFINDEX` in the kernel's `net/flow.h`).
+const LOOPBACK_IFINDEX: u32 = 1;
+
+/// The packet that the program was called for.
+pub(crate) struct Packet<'a> {
+    context: *mut xdp_md,
+    lifetime: PhantomData<&'a XdpContext>,
+}
+
+impl<'a> Packet<'a> {
+    #[inline(always)]
+    pub(crate) fn new(context: &'a XdpContext) -> Self {
+        Self { context: context.ctx, lifetime: PhantomData }
+    }
+
+    /// Address of `len` bytes at `at`, if the packet has them.
+    ///
+    /// Start and end are loaded anew each time: the verifier forgets what it knew of older copies once the packet's length was changed.
+    #[inline(always)]
+    fn pointer(&self, at: usize, len: usize) -> Option<usize> {
+        // SAFETY: the kernel passes a valid context and keeps it while the program runs.
+        let (start, end) = unsafe { ((*self.context).data as usize, (*self.context).data_end as usize) };
+        if start + at + len > end { None } else { Some(start + at) }
+    }
+}
+
+impl Frame for Packet<'_> {
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, at: usize) -> Option<&[u8; N]> {
+        let pointer = self.pointer(at, N)?;
+        // SAFETY: the packet has N bytes there, a byte array needs no alignment, and `&self` keeps `store` and `set_len` away.
+        Some(unsafe { &*(pointer as *const [u8; N]) })
+    }
+
+    #[inline(always)]
+    fn load<T: Pod>(&self, at: usize) -> Option<T> {
+        let pointer = self.pointer(at, size_of::<T>())?;
+        // SAFETY: the packet has the value's bytes there, and any bytes are a `Pod`.
+        Some(unsafe { (pointer as *const T).read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn store<T: Pod>(&mut self, at: usize, value: T) -> Option<()> {
+        let pointer = self.pointer(at, size_of::<T>())?;
+        // SAFETY: the packet has room for the value there, and `&mut self` means that no reference into it is alive.
+        unsafe { (pointer as *mut T).write_unaligned(value) };
+        Some(())
+    }
+
+    #[inline(always)]
+    fn reaches(&self, len: usize) -> bool {
+        self.pointer(0, len).is_some()
+    }
+
+    #[inline(always)]
+    fn set_len(&mut self, len: usize) -> bool {
+        // SAFETY: helpers on the valid context; no reference into the packet is alive, since this takes `&mut self`.
+        unsafe {
+            // The length is asked for: `data_end - data` is refused by the verifier without CAP_PERFMON.
+            let now = bpf_xdp_get_buff_len(self.context);
+            bpf_xdp_adjust_tail(self.context, len as i32 - now as i32) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn from_loopback(&self) -> bool {
+        // SAFETY: the kernel passes a valid context and keeps it while the program runs.
+        unsafe { (*self.context).ingress_ifindex == LOOPBACK_IFINDEX }
+    }
+}
