@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod bpf_object;
 mod build_ebpf;
 mod lint;
@@ -36,6 +37,9 @@ enum Task {
     Run(run::Flags),
     /// Install what is missing, build everything and run all tests; ends with the counts
     Test(test::Flags),
+    /// Measure what an answer costs on this machine
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check formatting and run clippy with warnings denied, for the BPF program too
     Lint,
 }
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Task::BuildEbpf(flags) => build_ebpf::run(&flags).map(drop),
         Task::Run(flags) => run::run(&flags),
         Task::Test(flags) => test::run(&flags),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Lint => lint::run(),
     };
     match done {
