@@ -209,7 +209,15 @@ pub struct Torrent {
 impl Torrent {
     /// A torrent without peers.
     pub const fn new(info_hash: InfoHash) -> Self {
-        Self { info_hash, kind: Kind::Inline4, seeders: 0, leechers: 0, completed: 0, partial: 0, payload: [0; 3] }
+        Self {
+            info_hash,
+            kind: Kind::Inline4,
+            seeders: 0,
+            leechers: 0,
+            completed: 0,
+            partial: 0,
+            payload: [0; 3],
+        }
     }
 
     /// Reads a record's words. Those of another kind than the writer stores count as a free record.
@@ -260,8 +268,12 @@ impl Torrent {
         }
         let [roots4, roots6, counts6] = self.payload;
         match name {
-            ListName::LeechersV4 => List { root: high(roots4), count: self.leechers.saturating_sub(high(counts6)) },
-            ListName::SeedersV4 => List { root: low(roots4), count: self.seeders.saturating_sub(low(counts6)) },
+            ListName::LeechersV4 => {
+                List { root: high(roots4), count: self.leechers.saturating_sub(high(counts6)) }
+            }
+            ListName::SeedersV4 => {
+                List { root: low(roots4), count: self.seeders.saturating_sub(low(counts6)) }
+            }
             ListName::LeechersV6 => List { root: high(roots6), count: high(counts6) },
             ListName::SeedersV6 => List { root: low(roots6), count: low(counts6) },
         }
@@ -357,7 +369,10 @@ const fn inline_v4(word: u64) -> Option<InlinePeer> {
         return None;
     }
     let [a, b, c, d, p, q, c0, c1] = word.to_le_bytes();
-    Some(InlinePeer { address: PeerAddress::V4([a, b, c, d, p, q]), cell: Cell(u16::from_le_bytes([c0, c1])) })
+    Some(InlinePeer {
+        address: PeerAddress::V4([a, b, c, d, p, q]),
+        cell: Cell(u16::from_le_bytes([c0, c1])),
+    })
 }
 
 /// A peer in a torrent's own record.
@@ -521,6 +536,22 @@ pub const fn line_peer_v4(words: &[u64; WORDS], slot: u32) -> u64 {
 pub const fn peer_v4_number(bytes: &[u8; 6]) -> u64 {
     let [a, b, c, d, p, q] = *bytes;
     u64::from_le_bytes([a, b, c, d, p, q, 0, 0])
+}
+
+/// Slot of a peer among the first `peers` of a line.
+#[inline(always)]
+pub fn line_position(words: &[u64; WORDS], peers: u32, peer: &PeerAddress) -> Option<u32> {
+    match peer {
+        PeerAddress::V4(bytes) => {
+            let wanted = peer_v4_number(bytes);
+            (0..V4_PER_LINE).find(|slot| *slot < peers && line_peer_v4(words, *slot) == wanted)
+        }
+        PeerAddress::V6(wanted) => {
+            let bytes = line_bytes(words);
+            let slots = bytes.as_chunks::<18>().0;
+            slots.iter().zip(0..peers).find(|(bytes, _)| *bytes == wanted).map(|(_, slot)| slot)
+        }
+    }
 }
 
 /// A line's 64 bytes, as they stand in memory.

@@ -69,7 +69,11 @@ fn copy<M: TableMemory>(memory: &M, record: M::Record, wanted: [u64; 3]) -> Look
         let unchanged = words[2] == version && record.word(2) == version;
         if unchanged && torrent_version(version) % 2 == 0 {
             let torrent = Torrent::from_words(&words);
-            return if matches!(torrent.kind, Kind::Free) { Lookup::Unknown } else { Lookup::Torrent(torrent) };
+            return if matches!(torrent.kind, Kind::Free) {
+                Lookup::Unknown
+            } else {
+                Lookup::Torrent(torrent)
+            };
         }
     }
     let counts = record.word(3);

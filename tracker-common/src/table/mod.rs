@@ -30,7 +30,7 @@ mod lookup;
 mod read;
 mod select;
 
-pub use read::{Found, Query, ScrapeCounts, announce, scrape};
+pub use read::{EXACT_COUNTS, Found, Query, ScrapeCounts, announce, scrape};
 
 use crate::siphash::SipKey;
 

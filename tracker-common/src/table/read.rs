@@ -2,7 +2,7 @@
 
 use super::layout::{
     INLINE_V4, Kind, List, ListName, RECORD_BYTES, Torrent, WORDS, child, depth, directory_entry, line_bytes,
-    line_peer_v4, line_version, peer_v4_number,
+    line_position, line_version,
 };
 use super::lookup::{Lookup, find};
 use super::select::{Dice, Draw, leechers_share};
@@ -162,23 +162,6 @@ fn contains<M: TableMemory>(memory: &M, list: List, peer: &PeerAddress) -> Optio
         }
     }
     Some(false)
-}
-
-/// Slot of a peer among the first `peers` of a line.
-#[inline(always)]
-pub fn line_position(words: &[u64; WORDS], peers: u32, peer: &PeerAddress) -> Option<u32> {
-    match peer {
-        PeerAddress::V4(bytes) => {
-            let wanted = peer_v4_number(bytes);
-            (0..PeerAddress::V4([0; 6]).family().per_line())
-                .find(|slot| *slot < peers && line_peer_v4(words, *slot) == wanted)
-        }
-        PeerAddress::V6(wanted) => {
-            let bytes = line_bytes(words);
-            let slots = bytes.as_chunks::<18>().0;
-            slots.iter().zip(0..peers).find(|(bytes, _)| *bytes == wanted).map(|(_, slot)| slot)
-        }
-    }
 }
 
 /// Writes the peers that a torrent has for the announcer; how many.
@@ -366,7 +349,9 @@ impl Answer<'_> {
     #[inline(always)]
     fn replace(&mut self, index: u32, line: &[u8; RECORD_BYTES], at: usize) {
         let to = index as usize * self.peer_len;
-        if let (Some(from), Some(to)) = (line.get(at..at + self.peer_len), self.out.get_mut(to..to + self.peer_len)) {
+        if let (Some(from), Some(to)) =
+            (line.get(at..at + self.peer_len), self.out.get_mut(to..to + self.peer_len))
+        {
             to.copy_from_slice(from);
         }
     }

@@ -1,0 +1,242 @@
+//! Lists of peers in lines, as the writer changes them: append, remove, and the deadlines beside.
+//!
+//! A list is dense: `remove` moves the last peer into the hole. Lines are changed in place under their versions; the list's new root and
+//! count are returned and become visible when the writer stores the torrent. Until then a reader with the old count sees peers of this
+//! list all the same: what leaves the end of a list is not erased, freed lines are at rest, and a new line is filled with copies of
+//! its first peer.
+
+use std::sync::atomic::{Ordering, fence};
+
+use tracker_common::table::layout::{
+    Cell, DEADLINES_PER_LINE, FAN_OUT_SHIFT, List, MAX_LIST_LINES, RECORD_BYTES, WORDS, child, depth,
+    line_bytes, line_version, line_words, with_directory_entry, with_line_version,
+};
+use tracker_common::table::{Family, PeerAddress};
+
+use crate::memory::{Memory, load};
+use crate::numbers::Numbers;
+
+/// Records that one `append` takes at most: a line, and a directory on each level with a new root among them.
+pub(crate) const MAX_RECORDS_PER_APPEND: u32 = 1 + tracker_common::table::layout::MAX_DEPTH;
+
+/// Peers of a list at most.
+pub(crate) fn max_peers(family: Family) -> u32 {
+    MAX_LIST_LINES * family.per_line()
+}
+
+/// The lines' numbers and deadlines.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    pub(crate) numbers: Numbers,
+    deadlines: Box<[[u16; DEADLINES_PER_LINE]]>,
+}
+
+impl Lines {
+    pub(crate) fn new(records: u32) -> Option<Self> {
+        let deadlines = bytemuck::allocation::try_zeroed_slice_box(records as usize).ok()?;
+        Some(Self { numbers: Numbers::below(records), deadlines })
+    }
+
+    /// Deadline and flags of the peer at a position.
+    pub(crate) fn cell(&self, memory: &Memory, list: List, family: Family, position: u32) -> Cell {
+        let (line, slot) = locate(memory, list, family, position);
+        Cell(self.deadlines[line as usize][slot as usize])
+    }
+
+    pub(crate) fn set_cell(
+        &mut self,
+        memory: &Memory,
+        list: List,
+        family: Family,
+        position: u32,
+        cell: Cell,
+    ) {
+        let (line, slot) = locate(memory, list, family, position);
+        self.deadlines[line as usize][slot as usize] = cell.0;
+    }
+
+    /// Puts a peer at the end. [`MAX_RECORDS_PER_APPEND`] numbers can be taken, and the list is shorter than [`max_peers`].
+    pub(crate) fn append(
+        &mut self,
+        memory: &Memory,
+        list: List,
+        peer: &PeerAddress,
+        cell: Cell,
+        generation: u64,
+    ) -> List {
+        let family = peer.family();
+        let (index, slot) = (list.count / family.per_line(), list.count % family.per_line());
+        let (line, root) = if slot == 0 {
+            let line = self.take(generation);
+            for slot in 0..family.per_line() {
+                // All of them: see the module's docs.
+                write_peer(memory, line, slot, peer);
+            }
+            (line, self.link(memory, list.root, index, line, generation))
+        } else {
+            let line = line_number(memory, list, family, index);
+            write_peer(memory, line, slot, peer);
+            (line, list.root)
+        };
+        self.deadlines[line as usize][slot as usize] = cell.0;
+        List { root, count: list.count + 1 }
+    }
+
+    /// Removes the peer at a position; the last one takes its place.
+    pub(crate) fn remove(
+        &mut self,
+        memory: &Memory,
+        list: List,
+        family: Family,
+        position: u32,
+        generation: u64,
+    ) -> List {
+        let last = list.count - 1;
+        if position != last {
+            let peer = peer_at(memory, list, family, last);
+            let cell = self.cell(memory, list, family, last);
+            let (line, slot) = locate(memory, list, family, position);
+            write_peer(memory, line, slot, &peer);
+            self.deadlines[line as usize][slot as usize] = cell.0;
+        }
+        let root = if last.is_multiple_of(family.per_line()) {
+            self.unlink(memory, list.root, last / family.per_line(), generation)
+        } else {
+            list.root
+        };
+        List { root, count: last }
+    }
+
+    /// Frees all lines of a list.
+    pub(crate) fn clear(&mut self, memory: &Memory, list: List, family: Family, generation: u64) {
+        let mut root = list.root;
+        for index in (0..list.count.div_ceil(family.per_line())).rev() {
+            root = self.unlink(memory, root, index, generation);
+        }
+    }
+
+    /// Makes `line` the line `index` of the list, which has that many lines already; the list's root.
+    fn link(&mut self, memory: &Memory, root: u32, index: u32, line: u32, generation: u64) -> u32 {
+        if index == 0 {
+            return line;
+        }
+        let levels = depth(index + 1);
+        let root = if levels > depth(index) {
+            let directory = self.take_directory(memory, generation);
+            set_entry(memory, directory, 0, root);
+            directory
+        } else {
+            root
+        };
+        let mut node = root;
+        for level in (2..=levels).rev() {
+            let entry = child(index, level);
+            // The first line below this child: the child is new.
+            if index.trailing_zeros() >= FAN_OUT_SHIFT * (level - 1) {
+                let directory = self.take_directory(memory, generation);
+                set_entry(memory, node, entry, directory);
+                node = directory;
+            } else {
+                node = entry_at(memory, node, entry);
+            }
+        }
+        set_entry(memory, node, child(index, 1), line);
+        root
+    }
+
+    /// Frees line `index`, the list's last, and the directories that only led to it; the list's root without it.
+    fn unlink(&mut self, memory: &Memory, root: u32, index: u32, generation: u64) -> u32 {
+        let levels = depth(index + 1);
+        let mut node = root;
+        for level in (1..=levels).rev() {
+            let below = entry_at(memory, node, child(index, level));
+            // A directory all of whose lines are gone; the root itself is looked at below. Its entry stays for readers in flight.
+            if level < levels && index.trailing_zeros() >= FAN_OUT_SHIFT * level {
+                self.numbers.free(node, generation);
+            }
+            node = below;
+        }
+        self.numbers.free(node, generation);
+        if index == 0 {
+            0
+        } else if depth(index) < levels {
+            self.numbers.free(root, generation);
+            entry_at(memory, root, 0)
+        } else {
+            root
+        }
+    }
+
+    fn take(&mut self, generation: u64) -> u32 {
+        self.numbers.take(generation).expect("the writer asked for enough numbers before the change")
+    }
+
+    fn take_directory(&mut self, memory: &Memory, generation: u64) -> u32 {
+        let number = self.take(generation);
+        for word in memory.line_words(number) {
+            // Relaxed: it is linked by a release store, and nobody can have known it for a generation.
+            word.store(0, Ordering::Relaxed);
+        }
+        number
+    }
+}
+
+/// The peer at a position.
+pub(crate) fn peer_at(memory: &Memory, list: List, family: Family, position: u32) -> PeerAddress {
+    let (line, slot) = locate(memory, list, family, position);
+    let bytes = line_bytes(&load(memory.line_words(line)));
+    match family {
+        Family::V4 => PeerAddress::V4(bytes.as_chunks().0[slot as usize]),
+        Family::V6 => PeerAddress::V6(bytes.as_chunks().0[slot as usize]),
+    }
+}
+
+/// The words of a list's line.
+pub(crate) fn line(memory: &Memory, list: List, family: Family, index: u32) -> [u64; WORDS] {
+    load(memory.line_words(line_number(memory, list, family, index)))
+}
+
+fn locate(memory: &Memory, list: List, family: Family, position: u32) -> (u32, u32) {
+    let per_line = family.per_line();
+    (line_number(memory, list, family, position / per_line), position % per_line)
+}
+
+fn line_number(memory: &Memory, list: List, family: Family, index: u32) -> u32 {
+    let levels = depth(list.count.div_ceil(family.per_line()));
+    (1..=levels).rev().fold(list.root, |node, level| entry_at(memory, node, child(index, level)))
+}
+
+fn entry_at(memory: &Memory, directory: u32, entry: usize) -> u32 {
+    let word = memory.line_words(directory)[entry / 2].load(Ordering::Relaxed);
+    if entry % 2 == 0 { word as u32 } else { (word >> 32) as u32 }
+}
+
+fn set_entry(memory: &Memory, directory: u32, entry: usize, number: u32) {
+    let word = &memory.line_words(directory)[entry / 2];
+    let changed = with_directory_entry(word.load(Ordering::Relaxed), entry, number);
+    // Release: pairs with the reader's fence after it loads an entry, so that it finds the line complete.
+    word.store(changed, Ordering::Release);
+}
+
+/// Writes one peer into a line, under the line's version.
+fn write_peer(memory: &Memory, number: u32, slot: u32, peer: &PeerAddress) {
+    let words = memory.line_words(number);
+    let before = load(words);
+    let mut bytes: [u8; RECORD_BYTES] = line_bytes(&before);
+    let peer = peer.bytes();
+    let at = slot as usize * peer.len();
+    bytes[at..at + peer.len()].copy_from_slice(peer);
+    let after = line_words(&bytes);
+
+    let version = line_version(before[7]);
+    words[7].store(with_line_version(before[7], version.wrapping_add(1)), Ordering::Relaxed);
+    // Pairs with the reader's fence before it loads the version again: who sees one of the words below sees the odd version.
+    fence(Ordering::Release);
+    for index in 0..WORDS - 1 {
+        if before[index] != after[index] {
+            words[index].store(after[index], Ordering::Relaxed);
+        }
+    }
+    // Release: pairs with the reader's fence after its first load of the version: who sees it even sees all of the words.
+    words[7].store(with_line_version(after[7], version.wrapping_add(2)), Ordering::Release);
+}

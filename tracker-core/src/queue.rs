@@ -1,0 +1,173 @@
+//! The way of announce events from the front ends to the writer.
+//!
+//! Each front end thread has a bounded, lock-free queue of its own; the writer looks through all of them. A full queue is not waited for:
+//! the event is lost and counted, and the client's next announce brings it again. The writer sleeps by parking; a front end wakes it once
+//! after a batch, not with each event.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+
+use crossbeam_queue::ArrayQueue;
+use tracker_common::event::AnnounceEvent;
+
+/// Events that a queue holds: 16,384 × 48 bytes = 768 KiB, 16 ms of announces at a million a second.
+pub const QUEUE_LEN: usize = 16_384;
+
+/// One queue for each of `front_ends`, and their other end.
+pub fn queues(front_ends: usize) -> (Vec<EventSink>, EventSource) {
+    let writer = Arc::new(OnceLock::new());
+    let queues: Vec<_> = (0..front_ends)
+        .map(|_| Arc::new(Queue { events: ArrayQueue::new(QUEUE_LEN), lost: AtomicU64::new(0) }))
+        .collect();
+    let sinks = queues
+        .iter()
+        .map(|queue| EventSink { queue: Arc::clone(queue), writer: Arc::clone(&writer) })
+        .collect();
+    (sinks, EventSource { queues, writer })
+}
+
+#[derive(Debug)]
+struct Queue {
+    events: ArrayQueue<AnnounceEvent>,
+    lost: AtomicU64,
+}
+
+/// A front end's end of a queue.
+#[derive(Clone, Debug)]
+pub struct EventSink {
+    queue: Arc<Queue>,
+    writer: Arc<OnceLock<Thread>>,
+}
+
+impl EventSink {
+    /// Hands an event to the writer, which may be asleep: see [`EventSink::wake`]. False when the queue is full and the event lost.
+    pub fn emit(&self, event: AnnounceEvent) -> bool {
+        let room = self.queue.events.push(event).is_ok();
+        if !room {
+            self.queue.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        room
+    }
+
+    /// Wakes the writer: once after the events of a batch.
+    pub fn wake(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+}
+
+/// The writer's end of all queues.
+#[derive(Debug)]
+pub struct EventSource {
+    queues: Vec<Arc<Queue>>,
+    writer: Arc<OnceLock<Thread>>,
+}
+
+impl EventSource {
+    /// Makes the calling thread the one that [`EventSink::wake`] unparks. (It parks by itself: `thread::park_timeout`.)
+    pub fn attend(&self) {
+        // A second call is of the same thread: there is one writer.
+        let _ = self.writer.set(std::thread::current());
+    }
+
+    /// Takes up to `budget` events, some from each queue in turn, and calls `apply` with each; how many there were.
+    pub fn drain(&self, budget: usize, mut apply: impl FnMut(AnnounceEvent)) -> usize {
+        // A share from each queue, so that a busy one can't keep the others waiting.
+        let share = budget.div_ceil(self.queues.len().max(1));
+        let mut taken = 0;
+        for queue in &self.queues {
+            for _ in 0..share {
+                let Some(event) = queue.events.pop() else { break };
+                apply(event);
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    /// Events lost to full queues so far.
+    pub fn lost(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.lost.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Counts lost events from any thread.
+    pub fn lost_counter(&self) -> LostEvents {
+        LostEvents(self.queues.clone())
+    }
+}
+
+/// How many events were lost; for statistics.
+#[derive(Clone, Debug)]
+pub struct LostEvents(Vec<Arc<Queue>>);
+
+impl LostEvents {
+    /// Events lost to full queues so far.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|queue| queue.lost.load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracker_common::table::PeerAddress;
+    use tracker_common::wire::AnnounceKind;
+
+    fn event(port: u16) -> AnnounceEvent {
+        AnnounceEvent::new([1; 20], PeerAddress::v4([192, 0, 2, 1], port), AnnounceKind::None, false)
+    }
+
+    #[test]
+    fn events_of_a_queue_come_out_in_order() {
+        let (sinks, source) = queues(1);
+        (1..=100).for_each(|port| assert!(sinks[0].emit(event(port))));
+        let mut taken = Vec::new();
+        assert_eq!(source.drain(60, |event| taken.push(event)), 60);
+        assert_eq!(source.drain(60, |event| taken.push(event)), 40);
+        assert_eq!(taken, (1..=100).map(event).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_full_queue_loses_and_counts() {
+        let (sinks, source) = queues(2);
+        let kept = (0..QUEUE_LEN + 5).filter(|_| sinks[0].emit(event(1))).count();
+        assert_eq!(kept, QUEUE_LEN);
+        assert!(sinks[1].emit(event(2)));
+        assert_eq!((source.lost(), source.lost_counter().count()), (5, 5));
+    }
+
+    #[test]
+    fn a_busy_queue_does_not_keep_the_others_waiting() {
+        let (sinks, source) = queues(2);
+        (0..1000).for_each(|_| assert!(sinks[0].emit(event(1))));
+        assert!(sinks[1].emit(event(2)));
+        let mut ports = Vec::new();
+        source.drain(10, |event| ports.push(event.peer().bytes()[5]));
+        assert!(ports.contains(&2), "{ports:?}");
+    }
+
+    #[test]
+    fn a_wake_reaches_the_parked_writer() {
+        let (sinks, source) = queues(1);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(move || {
+                source.attend();
+                let mut taken = 0;
+                while taken < 3 {
+                    taken += source.drain(100, |_| {});
+                    if taken < 3 {
+                        std::thread::park_timeout(std::time::Duration::from_millis(1));
+                    }
+                }
+                taken
+            });
+            for port in 1..=3 {
+                assert!(sinks[0].emit(event(port)));
+                sinks[0].wake();
+            }
+            assert_eq!(writer.join().unwrap(), 3);
+        });
+    }
+}
