@@ -13,6 +13,8 @@ mod run;
 mod setup;
 mod step;
 mod test;
+#[cfg(test)]
+mod tidy;
 mod toolchain;
 
 use std::process::ExitCode;
