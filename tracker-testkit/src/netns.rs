@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 
 use crate::sys;
@@ -110,9 +111,9 @@ pub struct AttachedProgram {
 #[derive(Debug)]
 pub struct Cable {
     /// Has [`Cable::CLIENT_V4`] and [`Cable::CLIENT_V6`] at `client0`, which has a pass program.
-    pub client: Namespace,
+    pub client: Arc<Namespace>,
     /// Has [`Cable::SERVER_V4`] and [`Cable::SERVER_V6`] at `server0`.
-    pub server: Namespace,
+    pub server: Arc<Namespace>,
     _pass: AttachedProgram,
 }
 
@@ -133,7 +134,7 @@ impl Cable {
     /// A new pair of hosts. Needs root and BPF.
     #[track_caller]
     pub fn new() -> Self {
-        let (client, server) = (Namespace::new(), Namespace::new());
+        let (client, server) = (Arc::new(Namespace::new()), Arc::new(Namespace::new()));
         // iproute2 takes whatever has a slash for a path.
         client.ip(&format!("link add client0 type veth peer name server0 netns {}", server.path()));
         for (namespace, interface, v4, v6) in [

@@ -45,24 +45,30 @@ pub struct Hosts {
 impl Hosts {
     /// A host's address.
     pub fn address(&self, family: Family, host: Host) -> IpAddr {
-        let v4 = match host {
+        match family {
+            Family::V4 => self.v4_address(host).into(),
+            Family::V6 => self.v6_address(host).into(),
+            Family::Mapped => self.v4_address(host).to_ipv6_mapped().into(),
+        }
+    }
+
+    fn v4_address(&self, host: Host) -> Ipv4Addr {
+        match host {
             Host::Number(n) => Ipv4Addr::new(self.v4[0], self.v4[1], n.to_be_bytes()[0], n.to_be_bytes()[1]),
             Host::Odd(OddHost::Multicast) => Ipv4Addr::new(224, 0, 0, 1),
             Host::Odd(OddHost::HighMulticast) => Ipv4Addr::new(239, 255, 255, 255),
             Host::Odd(OddHost::Broadcast) => Ipv4Addr::BROADCAST,
             Host::Odd(OddHost::Unspecified) => Ipv4Addr::UNSPECIFIED,
-        };
-        let v6 = match host {
+        }
+    }
+
+    fn v6_address(&self, host: Host) -> Ipv6Addr {
+        match host {
             Host::Number(n) => Ipv6Addr::new(self.v6, 0, 0, 0, 0, 0, 0, n),
             Host::Odd(OddHost::Multicast) => Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1),
             Host::Odd(OddHost::HighMulticast) => Ipv6Addr::from([0xff; 16]),
             Host::Odd(OddHost::Broadcast) => unreachable!("IPv6 has no broadcast address"),
             Host::Odd(OddHost::Unspecified) => Ipv6Addr::UNSPECIFIED,
-        };
-        match family {
-            Family::V4 => v4.into(),
-            Family::V6 => v6.into(),
-            Family::Mapped => v4.to_ipv6_mapped().into(),
         }
     }
 
