@@ -1,0 +1,65 @@
+//! The XDP program and its maps: loaded, pinned, attached and written.
+//!
+//! [`Kernel`] is owned by the main loop of `daemon`, which is the only writer of the maps; the program itself writes nothing but
+//! counters. Built with the feature `xdp` only; without it [`Kernel`] is an empty type and loading says why.
+//!
+//! - `load`: the object inside this binary, the kernel's objections to it.
+//! - `pin`: the maps under /sys/fs/bpf, for tools, and what a killed tracker left there.
+//! - `attach`: to an interface, native or generic, and whatever is in the way.
+//! - `maps`: the maps as the rest of the daemon sees them: settings, endpoints, keys, counters, lists.
+//!
+//! What needs a kernel is tested end to end by `tracker-testkit`.
+
+#[cfg(feature = "xdp")]
+mod attach;
+#[cfg(feature = "xdp")]
+mod load;
+#[cfg(feature = "xdp")]
+mod maps;
+#[cfg(feature = "xdp")]
+mod pin;
+
+#[cfg(feature = "xdp")]
+pub use load::Kernel;
+
+#[cfg(not(feature = "xdp"))]
+mod absent;
+#[cfg(not(feature = "xdp"))]
+pub use absent::Kernel;
+
+/// How the program hangs on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachMode {
+    /// In the driver, before the kernel allocates anything for the packet.
+    Native,
+    /// In the network stack, behind the driver.
+    Generic,
+}
+
+impl AttachMode {
+    /// As operators know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// Why an interface has no program of ours.
+#[derive(Debug)]
+pub struct AttachError {
+    /// What stands against it, and what an operator can do.
+    pub reason: String,
+    /// Whether another mode may still work.
+    pub other_mode_may_work: bool,
+}
+
+/// A network of the block list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Prefix<const BYTES: usize> {
+    /// The address, zero behind the prefix.
+    pub address: [u8; BYTES],
+    /// Length of the prefix in bits.
+    pub len: u8,
+}

@@ -1,0 +1,73 @@
+//! What stands for the XDP program in a tracker that was built without it.
+
+use tracker_common::connection_id::Keys;
+use tracker_common::counters::Counters;
+use tracker_common::settings::{Endpoints, Settings};
+
+use super::{AttachError, AttachMode, Prefix};
+use crate::config;
+use crate::interface::Interface;
+
+/// No value of this type exists: every method is unreachable, and the compiler knows it.
+pub enum Kernel {}
+
+impl Kernel {
+    /// Always refuses.
+    pub fn load(_config: &config::Xdp) -> anyhow::Result<Self> {
+        anyhow::bail!("this tracker was built without XDP (cargo feature `xdp`)")
+    }
+
+    /// Unreachable.
+    pub fn attach(&mut self, _interface: &Interface, _mode: AttachMode) -> Result<(), AttachError> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn set_settings(&mut self, _settings: &Settings) -> anyhow::Result<()> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn set_endpoints(&mut self, _endpoints: &Endpoints) -> anyhow::Result<()> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn set_keys(&mut self, _keys: &Keys) -> anyhow::Result<()> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn counters(&self) -> anyhow::Result<Counters> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn replace_access<'a>(
+        &mut self,
+        _len: usize,
+        _hashes: impl Iterator<Item = &'a [u8; 20]>,
+    ) -> anyhow::Result<()> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn add_access(&mut self, _hash: &[u8; 20]) -> anyhow::Result<bool> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn remove_access(&mut self, _hash: &[u8; 20]) -> anyhow::Result<()> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn replace_blocks(&mut self, _v4: Vec<Prefix<4>>, _v6: Vec<Prefix<16>>) -> anyhow::Result<()> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn detach(self) {
+        match self {}
+    }
+}

@@ -1,0 +1,128 @@
+//! The maps' pins: files on the BPF file system under which tools such as bpftool find the maps of a running tracker.
+//!
+//! A clean stop removes them. A killed tracker leaves them; its counters go on in the next one, if they have the same shape, and
+//! everything else is made anew, since it is written whole at start. aya opens a pinned map without comparing its shape, and
+//! would let the kernel write large values into small buffers: so the comparison is here.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use aya::Ebpf;
+use aya::maps::{Map, MapData, MapInfo};
+use tracker_common::settings::{LAYOUT_VERSION, names};
+
+/// Where this version's maps are pinned.
+pub(super) fn directory(base: &Path) -> PathBuf {
+    base.join(format!("v{LAYOUT_VERSION}"))
+}
+
+/// Makes the directory, and removes from it what can't be used again. `fresh` gives maps of the shape that is wanted.
+pub(super) fn make_room(directory: &Path, fresh: &dyn Fn() -> anyhow::Result<Ebpf>) -> anyhow::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(directory).context(
+        "the maps can't be pinned, so bpftool won't find them; is the BPF file system mounted? (mount -t bpf bpf /sys/fs/bpf)",
+    )?;
+    let mut removed = 0;
+    for name in names::MAPS {
+        let path = directory.join(name);
+        if !path.exists() {
+            continue;
+        }
+        if name == names::COUNTERS {
+            match same_shape(&path, name, fresh) {
+                Ok(None) => {
+                    log::info!(
+                        "{}: the counters of a tracker that didn't stop by itself go on",
+                        path.display()
+                    );
+                    continue;
+                }
+                Ok(Some(difference)) => {
+                    log::warn!("{}: another layout ({difference}): removed", path.display())
+                }
+                Err(error) => log::warn!("{}: not a map ({error:#}): removed", path.display()),
+            }
+        }
+        fs::remove_file(&path).with_context(|| format!("removing {name}"))?;
+        removed += 1;
+    }
+    if removed > 0 {
+        log::info!(
+            "{}: {removed} maps removed that a tracker left which didn't stop by itself",
+            directory.display()
+        );
+    }
+    Ok(())
+}
+
+/// What is different between the pinned map and the one that is wanted; `None` when nothing is.
+fn same_shape(
+    path: &Path,
+    name: &str,
+    fresh: &dyn Fn() -> anyhow::Result<Ebpf>,
+) -> anyhow::Result<Option<String>> {
+    let found = MapInfo::from_pin(path)?;
+    let fresh = fresh()?;
+    let wanted = data(fresh.map(name).context("the BPF object has no such map")?)
+        .context("an unknown map type")?
+        .info()?;
+    let shape = |map: &MapInfo| -> anyhow::Result<String> {
+        Ok(format!(
+            "{:?}, key {}, value {}, {} entries, flags {}",
+            map.map_type()?,
+            map.key_size(),
+            map.value_size(),
+            map.max_entries(),
+            map.map_flags()
+        ))
+    };
+    let (found, wanted) = (shape(&found)?, shape(&wanted)?);
+    Ok((found != wanted).then(|| format!("{found}; wanted {wanted}")))
+}
+
+/// Pins all maps; those that can't be are reported. Returns the pins.
+pub(super) fn pin_all(directory: &Path, ebpf: &Ebpf) -> Vec<PathBuf> {
+    let mut pins = Vec::new();
+    for name in names::MAPS {
+        let Some(map) = ebpf.map(name).and_then(data) else { continue };
+        let path = directory.join(name);
+        if !path.exists()
+            && let Err(error) = map.pin(&path)
+        {
+            // The directory's own problem was reported already.
+            log::debug!("{}: {error}", path.display());
+            continue;
+        }
+        pins.push(path);
+    }
+    pins
+}
+
+/// Removes pins, and the directories above when they are empty.
+pub(super) fn remove(pins: &[PathBuf]) {
+    for pin in pins {
+        match fs::remove_file(pin) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => log::warn!("{}: {error}", pin.display()),
+        }
+    }
+    if let Some(directory) = pins.first().and_then(|pin| pin.parent()) {
+        // Somebody else's files keep the directories.
+        let _kept =
+            fs::remove_dir(directory).and_then(|()| directory.parent().map_or(Ok(()), fs::remove_dir));
+    }
+}
+
+fn data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data)
+        | Map::PerCpuArray(data)
+        | Map::HashMap(data)
+        | Map::LpmTrie(data)
+        | Map::ArrayOfMaps(data) => Some(data),
+        _ => None,
+    }
+}

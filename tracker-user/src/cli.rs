@@ -1,0 +1,201 @@
+//! The command line: what can be asked of the binary, and how the options and the file become one configuration.
+//!
+//! Called by `main`. Options win over the file, the file over the defaults. Tests are below.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{AccessMode, Config, XdpMode};
+
+/// A BitTorrent tracker that answers UDP inside the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "tracker-user", version, args_conflicts_with_subcommands = false)]
+#[command(
+    after_help = "Start:   sudo tracker-user --iface eth0\nStop:    Ctrl-C or SIGTERM\nReload the lists: SIGHUP or SIGUSR1"
+)]
+pub struct Cli {
+    /// Attach the XDP program to this interface; may be given several times
+    #[arg(long, value_name = "INTERFACE")]
+    pub iface: Vec<String>,
+
+    /// How to attach: auto (native, else generic, else sockets alone), native, generic or off
+    #[arg(long, value_name = "MODE")]
+    pub xdp: Option<XdpMode>,
+
+    /// Configuration file; without it the defaults that `config print` shows
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+
+    /// Print the configuration with a comment on every key, and exit
+    #[arg(short, long)]
+    pub print: bool,
+
+    /// Directory for what has to survive a restart
+    #[arg(long, value_name = "DIRECTORY")]
+    pub state_directory: Option<PathBuf>,
+
+    /// Path of the control socket
+    #[arg(long, value_name = "PATH", global = true)]
+    pub control: Option<PathBuf>,
+
+    /// What to do; nothing: run the tracker
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the binary can do besides being the tracker.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print or check a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask and change a running tracker
+    #[command(subcommand)]
+    Map(MapCommand),
+}
+
+/// `tracker-user config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the configuration with a comment on every key
+    Print,
+    /// Check a file: unknown keys and bad values are named with their line
+    Check {
+        /// The file to check
+        file: PathBuf,
+    },
+}
+
+/// `tracker-user map …`.
+#[derive(Debug, Subcommand)]
+pub enum MapCommand {
+    /// The list of allowed or denied torrents
+    #[command(subcommand)]
+    Access(AccessCommand),
+    /// What was answered, passed and dropped, and the size of the swarm
+    Stats(StatsArgs),
+}
+
+/// How `map stats` prints.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tracker-user map access …`.
+#[derive(Debug, Subcommand)]
+pub enum AccessCommand {
+    /// Add info hashes (40 or 64 hexadecimal digits)
+    Add {
+        /// The info hashes
+        #[arg(required = true, value_name = "HASH")]
+        hashes: Vec<String>,
+    },
+    /// Remove info hashes
+    Remove {
+        /// The info hashes
+        #[arg(required = true, value_name = "HASH")]
+        hashes: Vec<String>,
+    },
+    /// Print the listed info hashes
+    List,
+    /// Replace the list by the hashes of a file
+    Load {
+        /// One info hash a line; blank lines and # comments are ignored
+        file: PathBuf,
+    },
+    /// Remove all info hashes
+    Clear,
+    /// Print or set what the list means
+    Mode {
+        /// off, deny or allow; nothing: print the mode
+        mode: Option<AccessMode>,
+    },
+}
+
+impl Cli {
+    /// The configuration that these arguments and their file make.
+    pub fn configuration(&self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        if !self.iface.is_empty() {
+            config.xdp.interfaces.clone_from(&self.iface);
+        }
+        if let Some(mode) = self.xdp {
+            config.xdp.mode = mode;
+        }
+        if let Some(path) = &self.state_directory {
+            config.state_directory.clone_from(path);
+        }
+        if let Some(path) = &self.control {
+            config.control.socket.clone_from(path);
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Cli {
+        Cli::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    #[test]
+    fn interfaces_may_be_repeated_and_options_win_over_the_defaults() {
+        let cli =
+            parse("tracker-user --iface eth0 --iface eth1 --xdp generic --state-directory /s --control /c");
+        let config = cli.configuration().expect("the defaults are valid");
+        assert_eq!(config.xdp.interfaces, ["eth0", "eth1"]);
+        assert_eq!(config.xdp.mode, XdpMode::Generic);
+        assert_eq!(config.state_directory, PathBuf::from("/s"));
+        assert_eq!(config.control.socket, PathBuf::from("/c"));
+    }
+
+    #[test]
+    fn options_win_over_the_file() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("tracker.toml");
+        std::fs::write(&file, "[xdp]\ninterfaces = [\"eth7\"]\nmode = \"native\"\n")
+            .expect("it can be written");
+        let cli = parse(&format!("tracker-user -c {} --xdp off", file.display()));
+        let config = cli.configuration().expect("the file is valid");
+        assert_eq!((config.xdp.interfaces, config.xdp.mode), (vec!["eth7".to_owned()], XdpMode::Off));
+    }
+
+    #[test]
+    fn map_verbs_parse_with_the_socket_before_or_after() {
+        let cli = parse("tracker-user map access add aa bb --control /c");
+        assert_eq!(cli.control, Some(PathBuf::from("/c")));
+        assert!(
+            matches!(cli.command, Some(Command::Map(MapCommand::Access(AccessCommand::Add { hashes }))) if hashes == ["aa", "bb"])
+        );
+        let cli = parse("tracker-user --control /c map access mode whitelist");
+        assert!(matches!(
+            cli.command,
+            Some(Command::Map(MapCommand::Access(AccessCommand::Mode { mode: Some(AccessMode::Allow) })))
+        ));
+        let cli = parse("tracker-user map stats --json -c x.toml");
+        assert!(matches!(cli.command, Some(Command::Map(MapCommand::Stats(StatsArgs { json: true })))));
+    }
+
+    #[test]
+    fn bad_mode_is_refused_with_the_known_ones() {
+        let error =
+            Cli::try_parse_from(["tracker-user", "--xdp", "fast"]).expect_err("no such mode").to_string();
+        assert!(error.contains("`fast` is none of: auto, native, generic, off"), "{error}");
+        assert!(Cli::try_parse_from(["tracker-user", "map", "access", "add"]).is_err());
+    }
+
+    #[test]
+    fn definition_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,296 @@
+//! The control socket: what `tracker-user map` says to the running tracker, and what it answers.
+//!
+//! One JSON object a line in each direction, over a Unix socket. A connection's thread only carries: requests go to the main loop of
+//! `daemon`, which owns everything that they change, and it answers when the change is in the file, in the sockets' list and in the
+//! kernel. Tests are below.
+
+use std::fs::{self, Permissions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, SyncSender, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::config::AccessMode;
+use crate::daemon::Event;
+use crate::stats::Stats;
+
+/// What can be asked of a running tracker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Adds torrents to the access list.
+    AccessAdd {
+        /// Info hashes in hexadecimal.
+        hashes: Vec<String>,
+    },
+    /// Removes torrents from the access list.
+    AccessRemove {
+        /// Info hashes in hexadecimal.
+        hashes: Vec<String>,
+    },
+    /// Tells the access list.
+    AccessList,
+    /// Replaces the access list.
+    AccessLoad {
+        /// What errors call the file.
+        name: String,
+        /// Its text.
+        text: String,
+    },
+    /// Empties the access list.
+    AccessClear,
+    /// Tells or sets what the access list means.
+    AccessMode {
+        /// The new mode; none: only tell.
+        mode: Option<AccessMode>,
+    },
+    /// Tells the statistics.
+    Stats,
+}
+
+/// What the tracker answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// It is done; a sentence about it.
+    Done(String),
+    /// The access list, sorted.
+    Hashes(Vec<String>),
+    /// The mode of the access list.
+    Mode(AccessMode),
+    /// The statistics.
+    Stats(Box<Stats>),
+    /// Nothing was changed, and why.
+    Error(String),
+}
+
+/// The longest request: an access list of 3 million torrents.
+const MAX_REQUEST_BYTES: u64 = 128 << 20;
+
+/// How long a client may take for its request; the main loop is not concerned.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Asks the running tracker.
+///
+/// # Errors
+///
+/// No tracker listens on the socket, it may not be used, or it refuses the request.
+pub fn ask(socket: &Path, request: &Request) -> anyhow::Result<Response> {
+    let stream = UnixStream::connect(socket).map_err(|error| no_tracker(socket, &error))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    (&stream).write_all(&line).context("control socket: request")?;
+    let mut answer = String::new();
+    BufReader::new(&stream).read_line(&mut answer).context("control socket: answer")?;
+    if answer.is_empty() {
+        bail!("control socket {}: the tracker stopped before it answered", socket.display());
+    }
+    match serde_json::from_str(&answer).context("control socket: answer of another version")? {
+        Response::Error(reason) => Err(anyhow!(reason)),
+        response => Ok(response),
+    }
+}
+
+fn no_tracker(socket: &Path, error: &io::Error) -> anyhow::Error {
+    let path = socket.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            anyhow!("control socket {path}: {error}; use sudo, or become a member of the socket's group")
+        }
+        _ => anyhow!(
+            "no tracker is running with the control socket {path} ({error}); start one with `sudo tracker-user --iface eth0`, or name \
+             the socket of the running one with --control PATH or its configuration with -c FILE"
+        ),
+    }
+}
+
+/// The listening socket; its file is removed when it is dropped.
+pub struct Listener {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// Listens on `path`, which a tracker that was killed may have left behind.
+    ///
+    /// # Errors
+    ///
+    /// Another tracker answers there, or the directory can't be written.
+    pub fn bind(path: &Path) -> anyhow::Result<Self> {
+        if UnixStream::connect(path).is_ok() {
+            bail!(
+                "control socket {}: another tracker is listening there: stop it, or choose another path with --control",
+                path.display()
+            );
+        }
+        let bind = || -> io::Result<UnixListener> {
+            if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+            }
+            if path.exists() {
+                fs::remove_file(path)?;
+            }
+            let listener = UnixListener::bind(path)?;
+            fs::set_permissions(path, Permissions::from_mode(0o660))?;
+            Ok(listener)
+        };
+        let listener = bind().with_context(|| format!("control socket {}", path.display()))?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts the thread that takes connections and sends their requests to the main loop.
+    ///
+    /// # Errors
+    ///
+    /// Those of making a thread.
+    pub fn serve(&self, events: Sender<Event>) -> io::Result<()> {
+        let listener = self.listener.try_clone()?;
+        thread::Builder::new().name("control".to_owned()).spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let events = events.clone();
+                let spawned = thread::Builder::new().name("control client".to_owned()).spawn(move || {
+                    if let Err(error) = carry(&stream, &events) {
+                        log::debug!("control socket: {error}");
+                    }
+                });
+                if let Err(error) = spawned {
+                    log::warn!("control socket: a client was turned away: {error}");
+                }
+            }
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _gone_already = fs::remove_file(&self.path);
+    }
+}
+
+/// Carries one connection's requests to the main loop and its answers back.
+fn carry(stream: &UnixStream, events: &Sender<Event>) -> io::Result<()> {
+    stream.set_read_timeout(Some(CLIENT_TIMEOUT))?;
+    stream.set_write_timeout(Some(CLIENT_TIMEOUT))?;
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = Vec::new();
+        (&mut reader).take(MAX_REQUEST_BYTES).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Ok(());
+        }
+        let response = match serde_json::from_slice(&line) {
+            Ok(request) => {
+                let (reply, answer): (SyncSender<Response>, _) = sync_channel(1);
+                let sent = events.send(Event::Request(request, reply));
+                match sent.ok().and_then(|()| answer.recv().ok()) {
+                    Some(response) => response,
+                    None => Response::Error("the tracker is stopping".to_owned()),
+                }
+            }
+            Err(error) => Response::Error(format!("not a request of this version: {error}")),
+        };
+        let mut line = serde_json::to_vec(&response)?;
+        line.push(b'\n');
+        (&mut &*stream).write_all(&line)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    fn directory() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary directory")
+    }
+
+    #[test]
+    fn request_reaches_the_main_loop_and_its_answer_the_client() {
+        let directory = directory();
+        let path = directory.path().join("run/control.sock");
+        let listener = Listener::bind(&path).expect("it can be made");
+        let (events, requests) = channel();
+        listener.serve(events).expect("a thread can be made");
+        let main_loop = thread::spawn(move || {
+            for event in requests.iter().take(2) {
+                let Event::Request(request, reply) = event else { panic!("only requests are sent") };
+                let response = match request {
+                    Request::AccessAdd { hashes } => Response::Hashes(hashes),
+                    _ => Response::Error("no".to_owned()),
+                };
+                reply.send(response).expect("the client waits");
+            }
+        });
+        let hashes = vec!["aa".to_owned()];
+        let response = ask(&path, &Request::AccessAdd { hashes: hashes.clone() }).expect("it is answered");
+        assert_eq!(response, Response::Hashes(hashes));
+        assert_eq!(ask(&path, &Request::Stats).expect_err("it is refused").to_string(), "no");
+        main_loop.join().expect("it ends");
+    }
+
+    #[test]
+    fn socket_is_for_owner_and_group_and_goes_with_the_listener() {
+        let directory = directory();
+        let path = directory.path().join("control.sock");
+        let listener = Listener::bind(&path).expect("it can be made");
+        let mode = fs::metadata(&path).expect("it exists").permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn second_listener_is_refused_and_a_stale_socket_is_replaced() {
+        let directory = directory();
+        let path = directory.path().join("control.sock");
+        let first = Listener::bind(&path).expect("it can be made");
+        let error = Listener::bind(&path).map(|_| ()).expect_err("the first one listens").to_string();
+        assert!(error.contains("another tracker is listening"), "{error}");
+        // As after a kill: the file stays and nobody listens.
+        drop(first);
+        drop(UnixListener::bind(&path).expect("the path is free"));
+        assert!(path.exists());
+        Listener::bind(&path).expect("nobody listens there");
+    }
+
+    #[test]
+    fn without_a_tracker_the_error_says_how_to_start_one() {
+        let directory = directory();
+        let error = ask(&directory.path().join("none.sock"), &Request::Stats)
+            .expect_err("nobody listens")
+            .to_string();
+        assert!(
+            error.contains("no tracker is running") && error.contains("sudo tracker-user --iface"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn garbage_is_answered_with_an_error_and_the_connection_goes_on() {
+        let directory = directory();
+        let path = directory.path().join("control.sock");
+        let listener = Listener::bind(&path).expect("it can be made");
+        let (events, _requests) = channel();
+        listener.serve(events).expect("a thread can be made");
+        let stream = UnixStream::connect(&path).expect("it listens");
+        let mut reader = BufReader::new(&stream);
+        for garbage in ["nonsense\n", "{\"verb\":\"fly\"}\n", "{\"verb\":\"access_add\"}\n"] {
+            (&stream).write_all(garbage.as_bytes()).expect("it listens");
+            let mut answer = String::new();
+            reader.read_line(&mut answer).expect("it answers");
+            assert!(answer.starts_with("{\"error\":\"not a request"), "{garbage}: {answer}");
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! The running tracker: the order in which its parts start, the main loop, and the stop.
+//!
+//! The main loop owns everything that an operator can see or change: lists, the kernel's maps and links, the control socket. All others
+//! send it [`Event`]s, so nothing of that needs a lock. Order matters at start: ports before anything that changes the machine, lists
+//! and keys before the program that uses them is attached, and readiness is told when all of it stands. End-to-end tests are in
+//! `tracker-testkit`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use tracker_common::connection_id::Keys;
+use tracker_common::counters::Counters;
+use tracker_common::settings::{ENDPOINTS_PER_FAMILY, Endpoints, Settings};
+
+use crate::bpf::{AttachMode, Kernel};
+use crate::config::{BadConnectionId, Config, XdpMode};
+use crate::control::{self, Request, Response};
+use crate::interface::{self, Interface, InterfaceAddress};
+use crate::lists::Lists;
+use crate::state::State;
+use crate::stats::{self, InterfaceMode, Stats};
+use crate::udp::bind::{self, Bound};
+use crate::udp::worker::{self, Tally, WorkerContext};
+use crate::writer_thread::Writer;
+use crate::{ready, signals};
+
+/// Something that the main loop has to deal with.
+pub enum Event {
+    /// A signal to stop, by name.
+    Stop(&'static str),
+    /// A signal to reload the lists, by name.
+    Reload(&'static str),
+    /// A request over the control socket, and where its answer goes.
+    Request(Request, SyncSender<Response>),
+    /// A thread that the tracker can't do without has ended, and why.
+    Failed(String),
+}
+
+/// How often the machine's addresses are looked at, for those that come and go (DHCP, privacy addresses).
+const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
+
+/// Runs the tracker until a signal stops it.
+///
+/// # Errors
+///
+/// What kept it from starting, or the thread that failed.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    env_logger::Builder::new()
+        .filter_level(config.log_level.into())
+        .format_target(false)
+        .try_init()
+        .context("the log is set up once")?;
+    config.validate().map_err(|(key, reason)| anyhow::anyhow!("configuration: {key}: {reason}"))?;
+    let (events, received) = channel();
+    signals::listen(events.clone()).context("signal handlers")?;
+    let mut daemon = Daemon::start(config, &events)?;
+    daemon.tell_readiness();
+    let result = daemon.serve(&received);
+    daemon.stop();
+    result
+}
+
+struct Daemon {
+    config: Config,
+    started: Instant,
+    bound: Vec<SocketAddr>,
+    interfaces: Vec<Served>,
+    kernel: Option<Kernel>,
+    endpoints: Vec<SocketAddr>,
+    lists: Lists,
+    control: Result<control::Listener, String>,
+    writer: Writer,
+    workers: Vec<JoinHandle<()>>,
+    tallies: Vec<Arc<Tally>>,
+    stopping: Arc<AtomicBool>,
+}
+
+/// An interface of the configuration and what became of it.
+struct Served {
+    interface: Interface,
+    result: InterfaceMode,
+}
+
+impl Daemon {
+    fn start(config: &Config, events: &Sender<Event>) -> anyhow::Result<Self> {
+        let interfaces = find_interfaces(&config.xdp.interfaces)?;
+        let bound = bind::bind_all(&config.udp)?;
+        let control = listen(config)?;
+        let state = State::open(&config.state_directory);
+        let keys = state.connection_id_keys()?;
+        let lists = Lists::load(config, state)?;
+        let (writer, mut sinks) =
+            Writer::start(config, bound.iter().map(|bound| bound.sockets.len()).sum(), events.clone())?;
+
+        let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
+        let mut kernel = load_kernel(config, !interfaces.is_empty())?;
+        let mut endpoints = Vec::new();
+        if let Ok(kernel) = &mut kernel {
+            endpoints = prepare_kernel(kernel, config, &keys, &lists, &addresses)?;
+        }
+        let (kernel, interfaces) = attach_all(kernel, interfaces, config.xdp.mode)?;
+
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut workers = Vec::new();
+        let mut tallies = Vec::new();
+        for Bound { address, sockets } in bound {
+            for socket in sockets {
+                let tally = Arc::new(Tally::default());
+                tallies.push(Arc::clone(&tally));
+                let sink = sinks.pop().context("there is a queue for each socket")?;
+                workers.push(worker::start(WorkerContext {
+                    address,
+                    socket,
+                    table: writer.reader(),
+                    lists: lists.shared(),
+                    policy: config.policy(),
+                    keys,
+                    sink,
+                    tally,
+                    stopping: Arc::clone(&stopping),
+                    events: events.clone(),
+                })?);
+            }
+        }
+        if let Ok(listener) = &control {
+            listener.serve(events.clone()).context("control socket")?;
+        }
+        Ok(Self {
+            config: config.clone(),
+            started: Instant::now(),
+            bound: addresses,
+            interfaces,
+            kernel,
+            endpoints,
+            lists,
+            control,
+            writer,
+            workers,
+            tallies,
+            stopping,
+        })
+    }
+
+    /// Tells on stdout where the tracker can be reached, which mode answers and how to stop it.
+    fn tell_readiness(&self) {
+        let locals = local_addresses();
+        let served: Vec<Interface> = self
+            .interfaces
+            .iter()
+            .filter(|served| served.result.mode != "off")
+            .map(|served| served.interface.clone())
+            .collect();
+        let urls = ready::announce_urls(&self.bound, &locals, |index| ready::is_served(&served, index));
+        let interfaces: Vec<String> =
+            self.interfaces.iter().map(|served| served.result.to_string()).collect();
+        let control = match &self.control {
+            Ok(listener) => listener.path().display().to_string(),
+            Err(reason) => format!("off ({reason})"),
+        };
+        // Nobody has to read it.
+        let _closed = ready::write(&mut io::stdout().lock(), &urls, &interfaces, &control);
+    }
+
+    /// The main loop.
+    fn serve(&mut self, events: &Receiver<Event>) -> anyhow::Result<()> {
+        let mut look_at_addresses = Instant::now() + ADDRESSES_EVERY;
+        loop {
+            match events.recv_timeout(look_at_addresses.saturating_duration_since(Instant::now())) {
+                Ok(Event::Stop(signal)) => {
+                    log::info!("{signal}: stopping");
+                    return Ok(());
+                }
+                Ok(Event::Reload(signal)) => {
+                    log::info!("{signal}: reloading the lists");
+                    self.reload();
+                }
+                Ok(Event::Request(request, reply)) => {
+                    // A client that has gone away needs no answer.
+                    let _gone = reply.send(self.answer(request));
+                }
+                Ok(Event::Failed(reason)) => bail!(reason),
+                Err(RecvTimeoutError::Timeout) => {
+                    look_at_addresses = Instant::now() + ADDRESSES_EVERY;
+                    self.refresh_endpoints();
+                }
+                Err(RecvTimeoutError::Disconnected) => bail!("all threads have ended"),
+            }
+        }
+    }
+
+    /// Stops accepting, detaches, removes pins and control socket.
+    fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        if let Some(kernel) = self.kernel {
+            kernel.detach();
+        }
+        drop(self.control);
+        for worker in self.workers {
+            if worker.join().is_err() {
+                log::error!("a socket worker panicked");
+            }
+        }
+        self.writer.stop();
+    }
+
+    fn reload(&mut self) {
+        for result in self.lists.reload(self.kernel.as_mut()) {
+            match result {
+                Ok(sentence) => log::info!("{sentence}"),
+                Err(error) => log::error!("{error:#}; the list stays as it was"),
+            }
+        }
+        if let Err(error) = self.lists_changed() {
+            log::error!("{error:#}");
+        }
+    }
+
+    /// The switches of the program, and the torrents that were tracked, follow the lists.
+    fn lists_changed(&mut self) -> anyhow::Result<()> {
+        if let Some(kernel) = &mut self.kernel {
+            kernel.set_settings(&settings(&self.config, &self.lists))?;
+        }
+        self.writer.drop_denied(self.lists.access());
+        Ok(())
+    }
+
+    fn answer(&mut self, request: Request) -> Response {
+        if request == Request::Stats {
+            return Response::Stats(Box::new(self.stats()));
+        }
+        let answered = self.lists.answer(request, self.kernel.as_mut()).and_then(|(changed, response)| {
+            if changed {
+                self.lists_changed()?;
+            }
+            Ok(response)
+        });
+        answered.unwrap_or_else(|error| Response::Error(format!("{error:#}")))
+    }
+
+    fn stats(&self) -> Stats {
+        let mut sockets = Counters::ZERO;
+        let mut answers_refused = 0;
+        for tally in &self.tallies {
+            sockets.add(&tally.counters());
+            answers_refused += tally.answers_refused();
+        }
+        let kernel = self.kernel.as_ref().map(Kernel::counters).transpose().unwrap_or_else(|error| {
+            log::error!("{error:#}");
+            None
+        });
+        Stats {
+            uptime_s: self.started.elapsed().as_secs(),
+            interfaces: self.interfaces.iter().map(|served| served.result.clone()).collect(),
+            kernel: kernel.as_ref().map(stats::by_name).unwrap_or_default(),
+            sockets: stats::by_name(&sockets),
+            answers_refused,
+            swarm: self.writer.numbers(),
+            access_list: self.lists.access_stats(),
+            blocked_networks: self.lists.blocked_networks(),
+        }
+    }
+
+    fn refresh_endpoints(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return };
+        let endpoints = concrete(&self.bound, &local_addresses());
+        if endpoints == self.endpoints {
+            return;
+        }
+        match kernel.set_endpoints(&Endpoints::new(endpoints.iter().copied())) {
+            Ok(()) => {
+                log::info!(
+                    "the machine's addresses have changed: {} are served in the kernel",
+                    endpoints.len()
+                );
+                self.endpoints = endpoints;
+            }
+            Err(error) => log::error!("{error:#}"),
+        }
+    }
+}
+
+fn find_interfaces(names: &[String]) -> anyhow::Result<Vec<Interface>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let all = interface::interfaces().context("asking for the network interfaces")?;
+    let find = |name: &String| {
+        all.iter().find(|interface| interface.name == *name).cloned().with_context(|| {
+            let existing: Vec<&str> = all.iter().map(|interface| interface.name.as_str()).collect();
+            format!("interface {name} doesn't exist; there are: {}", existing.join(", "))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// Listens on the control socket. A tracker without one still tracks, but two trackers on one socket are an error.
+fn listen(config: &Config) -> anyhow::Result<Result<control::Listener, String>> {
+    match control::Listener::bind(&config.control.socket) {
+        Ok(listener) => Ok(Ok(listener)),
+        Err(error) if error.downcast_ref::<io::Error>().is_some() => {
+            log::warn!("{error:#}; `tracker-user map` won't work; choose a writable path with --control");
+            Ok(Err(format!("{error:#}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The program, or why there is none.
+type Loaded = Result<Kernel, String>;
+
+fn load_kernel(config: &Config, wanted: bool) -> anyhow::Result<Loaded> {
+    if !wanted {
+        return Ok(Err("no interface".to_owned()));
+    }
+    if config.xdp.mode == XdpMode::Off {
+        return Ok(Err("switched off".to_owned()));
+    }
+    match Kernel::load(&config.xdp) {
+        Ok(kernel) => Ok(Ok(kernel)),
+        Err(error) if config.xdp.mode == XdpMode::Auto => {
+            log::warn!("the XDP program isn't loaded, sockets answer everything: {error:#}");
+            Ok(Err(format!("{error:#}")))
+        }
+        Err(error) => Err(error.context(format!("--xdp {}: the XDP program isn't loaded", config.xdp.mode))),
+    }
+}
+
+/// Writes everything that the program needs before the first packet.
+fn prepare_kernel(
+    kernel: &mut Kernel,
+    config: &Config,
+    keys: &Keys,
+    lists: &Lists,
+    bound: &[SocketAddr],
+) -> anyhow::Result<Vec<SocketAddr>> {
+    kernel.set_keys(keys)?;
+    lists.fill(kernel)?;
+    kernel.set_settings(&settings(config, lists))?;
+    let endpoints = concrete(bound, &local_addresses());
+    kernel.set_endpoints(&Endpoints::new(endpoints.iter().copied()))?;
+    Ok(endpoints)
+}
+
+/// Attaches to each interface as well as it can be done; an explicit mode that can't be had is an error.
+fn attach_all(
+    loaded: Loaded,
+    interfaces: Vec<Interface>,
+    wanted: XdpMode,
+) -> anyhow::Result<(Option<Kernel>, Vec<Served>)> {
+    let mut served = Vec::new();
+    let mut kernel = match loaded {
+        Ok(kernel) => kernel,
+        Err(reason) => {
+            for interface in interfaces {
+                let result = InterfaceMode {
+                    name: interface.name.clone(),
+                    mode: "off".to_owned(),
+                    reason: Some(reason.clone()),
+                };
+                served.push(Served { interface, result });
+            }
+            return Ok((None, served));
+        }
+    };
+    for interface in interfaces {
+        match attach(&mut kernel, &interface, wanted) {
+            Ok(result) => served.push(Served { interface, result }),
+            Err(error) => {
+                kernel.detach();
+                return Err(error);
+            }
+        }
+    }
+    if served.iter().all(|served| served.result.mode == "off") {
+        kernel.detach();
+        return Ok((None, served));
+    }
+    Ok((Some(kernel), served))
+}
+
+fn attach(kernel: &mut Kernel, interface: &Interface, wanted: XdpMode) -> anyhow::Result<InterfaceMode> {
+    let name = &interface.name;
+    let attached = |mode: AttachMode, reason: Option<String>| {
+        log::info!("{name}: the XDP program is attached in {} mode", mode.name());
+        InterfaceMode { name: name.clone(), mode: mode.name().to_owned(), reason }
+    };
+    let explicit = match wanted {
+        XdpMode::Native => Some(AttachMode::Native),
+        XdpMode::Generic => Some(AttachMode::Generic),
+        XdpMode::Auto | XdpMode::Off => None,
+    };
+    if let Some(mode) = explicit {
+        return match kernel.attach(interface, mode) {
+            Ok(()) => Ok(attached(mode, None)),
+            Err(refused) => bail!("{name}: no XDP in {} mode: {}", mode.name(), refused.reason),
+        };
+    }
+    let mut reason = None;
+    for (mode, next) in [(AttachMode::Native, "generic mode"), (AttachMode::Generic, "sockets alone")] {
+        if mode == AttachMode::Native && interface.loopback {
+            reason = Some("a loopback interface has no native XDP".to_owned());
+            continue;
+        }
+        match kernel.attach(interface, mode) {
+            Ok(()) => return Ok(attached(mode, reason)),
+            Err(refused) => {
+                let next = if refused.other_mode_may_work { next } else { "sockets alone" };
+                log::warn!(
+                    "{name}: no XDP in {} mode: {}; going on with {next}",
+                    mode.name(),
+                    refused.reason
+                );
+                reason = Some(refused.reason);
+                if !refused.other_mode_may_work {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(InterfaceMode { name: name.clone(), mode: "off".to_owned(), reason })
+}
+
+fn settings(config: &Config, lists: &Lists) -> Settings {
+    let (block4, block6) = lists.blocks_any();
+    Settings {
+        access_mode: lists.kernel_mode(),
+        errors_per_window: match config.udp.bad_connection_id {
+            BadConnectionId::Error => config.udp.errors_per_second,
+            BadConnectionId::Drop => 0,
+        },
+        block4: u32::from(block4),
+        block6: u32::from(block6),
+    }
+}
+
+fn local_addresses() -> Vec<InterfaceAddress> {
+    interface::addresses().unwrap_or_else(|error| {
+        log::warn!("asking for the machine's addresses: {error}");
+        Vec::new()
+    })
+}
+
+/// The addresses that the program serves: it compares destinations, so a wildcard becomes all addresses of the machine.
+fn concrete(bound: &[SocketAddr], locals: &[InterfaceAddress]) -> Vec<SocketAddr> {
+    let mut endpoints = Vec::new();
+    for address in bound {
+        if address.ip().is_unspecified() {
+            let same_family = locals.iter().filter(|local| local.ip.is_ipv4() == address.is_ipv4());
+            endpoints.extend(same_family.map(|local| SocketAddr::new(local.ip, address.port())));
+        } else {
+            endpoints.push(*address);
+        }
+    }
+    endpoints.sort_unstable();
+    endpoints.dedup();
+    for (family, v4) in [("IPv4", true), ("IPv6", false)] {
+        let count = endpoints.iter().filter(|endpoint| endpoint.is_ipv4() == v4).count();
+        if count > ENDPOINTS_PER_FAMILY {
+            log::debug!(
+                "{count} {family} addresses and ports are served, {ENDPOINTS_PER_FAMILY} of them in the kernel, the others by the sockets"
+            );
+        }
+    }
+    endpoints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_become_the_addresses_of_their_family() {
+        let locals = ["127.0.0.1", "192.0.2.1", "::1"]
+            .map(|ip| InterfaceAddress { interface: 1, ip: ip.parse().expect("an address") });
+        let bound = ["0.0.0.0:1", "[::]:2", "192.0.2.1:1"].map(|text| text.parse().expect("an address"));
+        let expected: Vec<SocketAddr> =
+            ["127.0.0.1:1", "192.0.2.1:1", "[::1]:2"].map(|text| text.parse().expect("an address")).into();
+        assert_eq!(concrete(&bound, &locals), expected);
+    }
+
+    #[test]
+    fn missing_interface_is_named_with_the_existing_ones() {
+        let error =
+            find_interfaces(&["nosuch0".to_owned()]).map(|_| ()).expect_err("it doesn't exist").to_string();
+        assert!(
+            error.contains("interface nosuch0 doesn't exist; there are: ") && error.contains("lo"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! The daemon and its command line: the only crate that knows all the others.
+//!
+//! In reading order:
+//!
+//! - [`cli`], [`config`]: what an operator says.
+//! - [`command`]: the verbs that end: `config …`, `map …`.
+//! - [`daemon`]: the start order, the main loop, the stop.
+//! - [`udp`]: sockets and their workers; [`writer_thread`]: the thread that applies their events to the swarm table.
+//! - [`bpf`]: the XDP program and its maps; [`interface`], [`privileges`]: what it can be attached to, and by whom.
+//! - [`lists`]: the access list and the block list, in files, in the sockets' sets and in the kernel; [`state`]: what else survives a
+//!   restart.
+//! - [`control`], [`stats`], [`signals`], [`ready`]: how the running tracker is asked, and what it tells.
+//!
+//! Threads: the main loop (owner of lists, maps and links; the only one that changes what operators see), one worker a socket,
+//! the writer, one for signals, one for the control socket. They are joined by channels, one event queue a worker, and lists that
+//! are swapped whole.
+//!
+//! ```
+//! use tracker_user::config::Config;
+//!
+//! let config = Config::parse("example", "[udp]\naddresses = [\"127.0.0.1:0\"]")?;
+//! assert_eq!(config.protocol.interval_s, 1800);
+//! # Ok::<(), tracker_user::config::ConfigError>(())
+//! ```
+
+#![deny(unsafe_code)]
+
+pub mod bpf;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod interface;
+pub mod lists;
+pub mod privileges;
+pub mod ready;
+pub mod signals;
+pub mod state;
+pub mod stats;
+pub mod udp;
+pub mod writer_thread;

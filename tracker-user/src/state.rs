@@ -1,0 +1,241 @@
+//! What survives a restart: the keys of the connection ids and the access mode that was set at run time.
+//!
+//! Used by `daemon` at start and by `lists` when the mode changes. The state directory may be missing or unwritable; then the
+//! tracker runs with keys in memory, and ids end with it. Files are replaced whole, by [`replace_file`]. Tests are below.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tracker_common::connection_id::Keys;
+
+use crate::config::AccessMode;
+
+const KEYS_FILE: &str = "connection-id.keys";
+const MODE_FILE: &str = "access-mode";
+
+/// The state directory.
+#[derive(Debug)]
+pub struct State {
+    directory: PathBuf,
+    boot_id: String,
+}
+
+/// Content of the file of connection-id keys.
+#[derive(Serialize, Deserialize)]
+struct KeysFile {
+    /// Epochs count from boot: under the same key, the ids of an earlier boot would become valid again.
+    boot_id: String,
+    keys: String,
+}
+
+/// A mode set by `map access mode`, and the configured mode that it overrides.
+#[derive(Serialize, Deserialize)]
+struct ModeFile {
+    configured: AccessMode,
+    r#override: AccessMode,
+}
+
+impl State {
+    /// Uses `directory`, making it when it is missing; what can't be done is reported when something is written.
+    pub fn open(directory: &Path) -> Self {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self::of_boot(directory, boot_id.trim())
+    }
+
+    fn of_boot(directory: &Path, boot_id: &str) -> Self {
+        Self { directory: directory.to_owned(), boot_id: boot_id.to_owned() }
+    }
+
+    /// Path of a file in the state directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// The keys of the connection ids: those of the previous run if the machine wasn't restarted since, else new ones.
+    pub fn connection_id_keys(&self) -> anyhow::Result<Keys> {
+        let path = self.file(KEYS_FILE);
+        match self.stored_keys(&path) {
+            Ok(Some(keys)) => return Ok(keys),
+            Ok(None) => {}
+            Err(reason) => log::warn!("{}: {reason}; connection ids issued so far end now", path.display()),
+        }
+        let mut bytes = [0; Keys::BYTES];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| anyhow::anyhow!("random bytes for the connection ids: {error}"))?;
+        if let Err(error) = self.store_keys(&path, &bytes) {
+            log::warn!(
+                "{}: {error}; connection ids won't survive a restart of the tracker. Make the directory {} writable for it or \
+                 choose another one with --state-directory",
+                path.display(),
+                self.directory.display()
+            );
+        }
+        Ok(Keys::from_bytes(&bytes))
+    }
+
+    fn stored_keys(&self, path: &Path) -> Result<Option<Keys>, String> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let stored: KeysFile =
+            serde_json::from_str(&text).map_err(|error| format!("not a file of keys ({error})"))?;
+        if self.boot_id.is_empty() || stored.boot_id != self.boot_id {
+            return Ok(None);
+        }
+        let bytes = from_hex(&stored.keys).ok_or("the keys are not 128 hexadecimal digits")?;
+        Ok(Some(Keys::from_bytes(&bytes)))
+    }
+
+    fn store_keys(&self, path: &Path, bytes: &[u8; Keys::BYTES]) -> io::Result<()> {
+        let keys = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = serde_json::to_string(&KeysFile { boot_id: self.boot_id.clone(), keys })?;
+        self.make_directory()?;
+        replace_file(path, format!("{text}\n").as_bytes(), 0o600)
+    }
+
+    /// The access mode in force: one set at run time counts until the configured one is edited.
+    pub fn access_mode(&self, configured: AccessMode) -> AccessMode {
+        let path = self.file(MODE_FILE);
+        let Ok(text) = fs::read_to_string(&path) else { return configured };
+        match serde_json::from_str::<ModeFile>(&text) {
+            Ok(stored) if stored.configured == configured => {
+                if stored.r#override != configured {
+                    log::info!(
+                        "access list mode {}, set at run time over the configured {configured} (kept in {})",
+                        stored.r#override,
+                        path.display()
+                    );
+                }
+                stored.r#override
+            }
+            Ok(stored) => {
+                log::info!(
+                    "access list mode {configured}: the configuration was edited since {} was set at run time",
+                    stored.r#override
+                );
+                configured
+            }
+            Err(error) => {
+                log::warn!(
+                    "{}: {error}; the configured access list mode {configured} counts",
+                    path.display()
+                );
+                configured
+            }
+        }
+    }
+
+    /// Remembers a mode set at run time.
+    pub fn set_access_mode(&self, configured: AccessMode, mode: AccessMode) -> io::Result<()> {
+        let text = serde_json::to_string(&ModeFile { configured, r#override: mode })?;
+        self.make_directory()?;
+        replace_file(&self.file(MODE_FILE), format!("{text}\n").as_bytes(), 0o640)
+    }
+
+    /// Makes the state directory when it is missing.
+    pub fn make_directory(&self) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o750).create(&self.directory)
+    }
+}
+
+/// Replaces a file so that a reader, and whoever comes after a crash, sees the old content or the new one, never a part.
+pub fn replace_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".tracker-")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(directory)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(Permissions::from_mode(mode))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    // The rename is in the directory: without this it may be lost although the content is on disk.
+    File::open(directory)?.sync_all()
+}
+
+fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = (high << 4 | low) as u8;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_survive_a_restart_but_not_a_reboot() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("made/by/the/tracker");
+        let first = State::of_boot(&path, "boot-1").connection_id_keys().expect("random bytes");
+        let restarted = State::of_boot(&path, "boot-1").connection_id_keys().expect("random bytes");
+        let rebooted = State::of_boot(&path, "boot-2").connection_id_keys().expect("random bytes");
+        assert_eq!(first.to_bytes(), restarted.to_bytes());
+        assert_ne!(first.to_bytes(), rebooted.to_bytes());
+    }
+
+    #[test]
+    fn keys_are_readable_by_the_owner_alone() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        State::of_boot(directory.path(), "boot").connection_id_keys().expect("random bytes");
+        let metadata = fs::metadata(directory.path().join(KEYS_FILE)).expect("the file was made");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn unwritable_directory_gives_keys_in_memory() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let file = directory.path().join("file");
+        fs::write(&file, "").expect("it can be written");
+        // A path below a file can't be made by anybody, root included.
+        let state = State::of_boot(&file.join("state"), "boot");
+        let one = state.connection_id_keys().expect("random bytes");
+        let other = state.connection_id_keys().expect("random bytes");
+        assert_ne!(one.to_bytes(), other.to_bytes());
+    }
+
+    #[test]
+    fn damaged_keys_are_replaced() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let state = State::of_boot(directory.path(), "boot");
+        for damaged in ["", "{}", r#"{"boot_id":"boot","keys":"12"}"#, r#"{"boot_id":"boot","keys":5}"#] {
+            fs::write(directory.path().join(KEYS_FILE), damaged).expect("it can be written");
+            let fresh = state.connection_id_keys().expect("random bytes");
+            let kept = state.connection_id_keys().expect("random bytes");
+            assert_eq!(fresh.to_bytes(), kept.to_bytes(), "after {damaged:?}");
+        }
+    }
+
+    #[test]
+    fn mode_set_at_run_time_counts_until_the_configuration_is_edited() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let state = State::of_boot(directory.path(), "boot");
+        assert_eq!(state.access_mode(AccessMode::Deny), AccessMode::Deny);
+        state.set_access_mode(AccessMode::Deny, AccessMode::Allow).expect("it can be written");
+        assert_eq!(state.access_mode(AccessMode::Deny), AccessMode::Allow);
+        assert_eq!(state.access_mode(AccessMode::Off), AccessMode::Off);
+    }
+
+    #[test]
+    fn replaced_file_has_the_new_content_and_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("list");
+        replace_file(&path, b"one", 0o640).expect("it can be written");
+        replace_file(&path, b"two", 0o640).expect("it can be written");
+        assert_eq!(fs::read(&path).expect("it can be read"), b"two");
+        assert_eq!(fs::read_dir(directory.path()).expect("it can be read").count(), 1);
+    }
+}

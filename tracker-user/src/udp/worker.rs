@@ -1,0 +1,222 @@
+//! The thread of one socket: takes requests in batches, answers them from the table as it stands, hands their events to the writer.
+//!
+//! Started by `daemon`, one for each socket. Everything is allocated before the first request; the clock, the lists and the writer's bell
+//! are touched once a batch. The thread ends when the tracker stops, or with an [`Event::Failed`] that stops the tracker. What is
+//! answered is `tracker_core::udp`'s; the loop is tested end to end by `tracker-testkit`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::thread::{self, JoinHandle};
+
+use anyhow::Context as _;
+use socket2::Socket;
+use tracker_common::connection_id::Keys;
+use tracker_common::counters::Counters;
+use tracker_common::sketch::Sketch;
+use tracker_common::verdict::Verdict;
+use tracker_core::TableReader;
+use tracker_core::policy::Policy;
+use tracker_core::queue::EventSink;
+use tracker_core::udp::{Context, handle};
+
+use crate::daemon::Event;
+use crate::lists::Shared;
+use crate::udp::sys::{self, Batch};
+
+/// Everything that a worker needs.
+pub struct WorkerContext {
+    /// The socket's address, for messages.
+    pub address: SocketAddr,
+    /// The socket, with a receive timeout.
+    pub socket: Socket,
+    /// The swarms.
+    pub table: TableReader,
+    /// Which torrents and networks are served.
+    pub lists: Arc<Shared>,
+    /// Intervals and limits.
+    pub policy: Policy,
+    /// The keys of the connection ids.
+    pub keys: Keys,
+    /// The way to the writer.
+    pub sink: EventSink,
+    /// Where it counts.
+    pub tally: Arc<Tally>,
+    /// Set when the tracker stops.
+    pub stopping: Arc<AtomicBool>,
+    /// The main loop, which hears of failures.
+    pub events: Sender<Event>,
+}
+
+/// What a worker has counted: written by it alone, read by the main loop.
+#[derive(Debug, Default)]
+// Two cache lines: processors fetch them in pairs, and a neighbour's counters would slow ours.
+#[repr(align(128))]
+pub struct Tally {
+    by_verdict: [AtomicU64; Verdict::COUNT],
+    answers_refused: AtomicU64,
+}
+
+impl Tally {
+    /// Packets by verdict.
+    pub fn counters(&self) -> Counters {
+        let mut counters = Counters::ZERO;
+        for (copy, counter) in counters.by_verdict.iter_mut().zip(&self.by_verdict) {
+            // Relaxed here and below: each number is read by itself.
+            *copy = counter.load(Ordering::Relaxed);
+        }
+        counters
+    }
+
+    /// Answers that the kernel didn't take.
+    pub fn answers_refused(&self) -> u64 {
+        self.answers_refused.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, verdict: Verdict) {
+        if let Some(counter) = self.by_verdict.get(verdict.index()) {
+            add(counter, 1);
+        }
+    }
+}
+
+/// There is one writer, so no locked instruction is needed.
+fn add(counter: &AtomicU64, number: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
+}
+
+/// Starts a worker.
+///
+/// # Errors
+///
+/// Those of making a thread, and of the system's random numbers.
+pub fn start(context: WorkerContext) -> anyhow::Result<JoinHandle<()>> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed)
+        .map_err(|error| anyhow::anyhow!("random bytes for a socket worker: {error}"))?;
+    let random = Random(u64::from_ne_bytes(seed));
+    thread::Builder::new()
+        .name(format!("udp {}", context.address))
+        .spawn(move || {
+            let ended = Ended {
+                events: context.events.clone(),
+                stopping: Arc::clone(&context.stopping),
+                address: context.address,
+            };
+            if let Err(error) = work(&context, random) {
+                // The main loop may have ended already.
+                let _stopping = ended.events.send(Event::Failed(format!("udp {}: {error}", context.address)));
+            }
+        })
+        .context("starting a socket worker")
+}
+
+fn work(context: &WorkerContext, mut random: Random) -> io::Result<()> {
+    let mut batch = Batch::new();
+    let mut errors: Box<Sketch> = bytemuck::zeroed_box();
+    while !context.stopping.load(Ordering::Relaxed) {
+        let count = match batch.receive(&context.socket) {
+            Ok(count) => count,
+            Err(error) if is_transient(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let access = context.lists.access.load();
+        let block = context.lists.block.load();
+        let now_ns = sys::coarse_monotonic_ns();
+        let mut emitted = false;
+        for i in 0..count {
+            let Some((request, source, out)) = batch.request(i) else { continue };
+            let surroundings = Context {
+                table: &context.table,
+                access: &access,
+                block: &block,
+                policy: &context.policy,
+                keys: &context.keys,
+                now_ns,
+                random: random.next(),
+            };
+            let handled = handle(request, source, &surroundings, &mut errors, out);
+            batch.answer(i, handled.len);
+            context.tally.count(handled.verdict);
+            if let Some(event) = handled.event {
+                // A full queue is counted there.
+                context.sink.emit(event);
+                emitted = true;
+            }
+        }
+        // Before the answers: who has one may ask again at once, and should find itself.
+        if emitted {
+            context.sink.wake();
+        }
+        let refused = batch.send(&context.socket, count)?;
+        if refused > 0 {
+            add(&context.tally.answers_refused, refused);
+        }
+    }
+    Ok(())
+}
+
+/// The receive timeout, a signal, and memory that the kernel is short of right now.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+        || matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::ENOBUFS))
+}
+
+/// Tells the main loop that the thread has ended, also when it panicked.
+struct Ended {
+    events: Sender<Event>,
+    stopping: Arc<AtomicBool>,
+    address: SocketAddr,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if !self.stopping.load(Ordering::Relaxed) {
+            let _stopping =
+                self.events.send(Event::Failed(format!("udp {}: the worker has ended", self.address)));
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): passes BigCrush, one multiplication chain a number. It chooses peers and spreads intervals;
+/// nothing secret depends on it.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_are_those_of_the_publication() {
+        // The first numbers for seed 1234567 (Vigna's splitmix64.c).
+        let mut random = Random(1_234_567);
+        let numbers: Vec<u64> = (0..3).map(|_| random.next()).collect();
+        assert_eq!(
+            numbers,
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+        );
+    }
+
+    #[test]
+    fn tally_counts_by_verdict() {
+        let tally = Tally::default();
+        tally.count(Verdict::Connect);
+        tally.count(Verdict::Connect);
+        tally.count(Verdict::DropShort);
+        let counters = tally.counters();
+        assert_eq!((counters.of(Verdict::Connect), counters.of(Verdict::DropShort)), (2, 1));
+        assert_eq!(counters.by_verdict.iter().sum::<u64>(), 3);
+    }
+}
