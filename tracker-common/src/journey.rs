@@ -187,16 +187,20 @@ fn request<F: Frame, H: Host, N: Network>(
     let header =
         Header { connection_id: u64::from_be(connection_id), action: u32::from_be(action), transaction };
     match header.action {
-        ACTION_CONNECT if header.connection_id != wire::CONNECT_MAGIC => Err(Verdict::DropMagic),
-        ACTION_CONNECT => {
-            let keys = host.keys().ok_or(Verdict::PassOther)?;
-            let connection_id =
-                connection_id::issue(keys, &datagram.source.address(), Epoch::at(host.now_ns()));
-            Ok(Answer::Connect(ConnectAnswer { transaction, connection_id }))
-        }
-        ACTION_ANNOUNCE | ACTION_SCRAPE => identified::<F, H, N>(frame, host, datagram, &header),
-        _ => Err(Verdict::DropAction),
+        ACTION_CONNECT if header.connection_id != wire::CONNECT_MAGIC => return Err(Verdict::DropMagic),
+        ACTION_CONNECT | ACTION_ANNOUNCE | ACTION_SCRAPE => {}
+        _ => return Err(Verdict::DropAction),
     }
+    // The stack drops what is left to it here. Garbage was dropped above without the cost of a sum.
+    if !frame::udp_checksum_holds::<F, N>(frame, datagram) {
+        return Err(Verdict::PassChecksum);
+    }
+    if header.action == ACTION_CONNECT {
+        let keys = host.keys().ok_or(Verdict::PassOther)?;
+        let connection_id = connection_id::issue(keys, &datagram.source.address(), Epoch::at(host.now_ns()));
+        return Ok(Answer::Connect(ConnectAnswer { transaction, connection_id }));
+    }
+    identified::<F, H, N>(frame, host, datagram, &header)
 }
 
 /// An announce or a scrape: for the daemon when its connection id is good and its torrent allowed.
@@ -235,12 +239,9 @@ fn error(refusal: Refusal, header: &Header, verdict: Verdict) -> Answer {
     Answer::Error(ErrorAnswer::new(refusal, header.transaction), verdict)
 }
 
-/// The way out for every answer. A datagram with a bad checksum is left to the stack, which drops it.
+/// The way out for every answer.
 #[inline(always)]
 fn send<F: Frame, N: Network>(frame: &mut F, datagram: &Datagram<N::Ip>, answer: &Answer) -> Verdict {
-    if !frame::udp_checksum_holds::<F, N>(frame, datagram) {
-        return Verdict::PassChecksum;
-    }
     let (sent, verdict) = match answer {
         Answer::Connect(payload) => (frame::answer::<F, N, _>(frame, datagram, payload), Verdict::Connect),
         Answer::Error(payload, verdict) => (frame::answer::<F, N, _>(frame, datagram, payload), *verdict),

@@ -1,12 +1,12 @@
 //! Which peers of a list go into an answer.
 //!
 //! `take` of a list's `count` peers, each with the same probability, in few lines: the list is thought of as a ring, and `take` is cut
-//! into segments of a line's length, spread evenly over the ring from a random start. As the start is uniform over all positions, so is
-//! each peer's chance.
+//! into segments of a line's length, which follow each other from a random start at a random distance. As the start is uniform over all
+//! positions, so is each peer's chance. (With the distance fixed the chances were the same, but the same peers met in every answer.)
 //!
 //! ```text
-//!  ring of 47 peers, 25 wanted, 10 to a line: 3 segments, a gap of (47 − 25) / 3 = 7 after each, the rest after the last
-//!  start = 5   .....[##########].......[##########].......[#####]...
+//!  ring of 47 peers, 25 wanted, 10 to a line: 3 segments, a gap of 0 to (47 − 25) / 3 = 7 between them, the rest after the last
+//!  start 5, gap 4   .....[##########]....[##########]....[#####].........
 //! ```
 //!
 //! One more position, the **spare**, is uniform over what is left: it takes the announcer's own place should that be among the drawn. (To draw
@@ -80,7 +80,8 @@ impl Draw {
             // All (whole lines from the first) or nothing.
             return Self { count, take, per_line, segments, start: 0, gap: 0 };
         }
-        Self { count, take, per_line, segments, start: dice.below(count), gap: (count - take) / segments }
+        let gap = dice.below((count - take) / segments + 1);
+        Self { count, take, per_line, segments, start: dice.below(count), gap }
     }
 
     /// Segment `index`, below `segments`.
