@@ -24,8 +24,12 @@ pub(crate) fn run() -> Result<()> {
         .args(["clippy", "--package", "tracker-user", "--no-default-features", "--all-targets", "--locked"])
         .args(deny)
         .run()?;
-    build_step(ready_toolchain()?, "clippy")
-        .args(["--release", "--locked", "--all-features"])
-        .args(deny)
-        .run()
+    for features in [None, Some("--all-features")] {
+        build_step(ready_toolchain()?, "clippy")
+            .args(["--release", "--locked"])
+            .args(features)
+            .args(deny)
+            .run()?;
+    }
+    Ok(())
 }
