@@ -5,6 +5,7 @@
 //! list all the same: what leaves the end of a list is not erased, freed lines are at rest, and a new line is filled with copies of
 //! its first peer.
 
+use std::ops::Range;
 use std::sync::atomic::{Ordering, fence};
 
 use tracker_common::table::layout::{
@@ -68,14 +69,11 @@ impl Lines {
         let (index, slot) = (list.count / family.per_line(), list.count % family.per_line());
         let (line, root) = if slot == 0 {
             let line = self.take(generation);
-            for slot in 0..family.per_line() {
-                // All of them: see the module's docs.
-                write_peer(memory, line, slot, peer);
-            }
+            write_peer(memory, line, 0..family.per_line(), peer);
             (line, self.link(memory, list.root, index, line, generation))
         } else {
             let line = line_number(memory, list, family, index);
-            write_peer(memory, line, slot, peer);
+            write_peer(memory, line, slot..slot + 1, peer);
             (line, list.root)
         };
         self.deadlines[line as usize][slot as usize] = cell.0;
@@ -96,7 +94,7 @@ impl Lines {
             let peer = peer_at(memory, list, family, last);
             let cell = self.cell(memory, list, family, last);
             let (line, slot) = locate(memory, list, family, position);
-            write_peer(memory, line, slot, &peer);
+            write_peer(memory, line, slot..slot + 1, &peer);
             self.deadlines[line as usize][slot as usize] = cell.0;
         }
         let root = if last.is_multiple_of(family.per_line()) {
@@ -218,18 +216,21 @@ fn set_entry(memory: &Memory, directory: u32, entry: usize, number: u32) {
     word.store(changed, Ordering::Release);
 }
 
-/// Writes one peer into a line, under the line's version.
-fn write_peer(memory: &Memory, number: u32, slot: u32, peer: &PeerAddress) {
+/// Writes a peer into some slots of a line, under the line's version.
+fn write_peer(memory: &Memory, number: u32, slots: Range<u32>, peer: &PeerAddress) {
     let words = memory.line_words(number);
     let before = load(words);
     let mut bytes: [u8; RECORD_BYTES] = line_bytes(&before);
     let peer = peer.bytes();
-    let at = slot as usize * peer.len();
-    bytes[at..at + peer.len()].copy_from_slice(peer);
+    for slot in slots {
+        let at = slot as usize * peer.len();
+        bytes[at..at + peer.len()].copy_from_slice(peer);
+    }
     let after = line_words(&bytes);
 
-    let version = line_version(before[7]);
-    words[7].store(with_line_version(before[7], version.wrapping_add(1)), Ordering::Relaxed);
+    // Odd while it is written, even after; the record may have been a directory before, which has an entry in the version's place.
+    let odd = line_version(before[7]).wrapping_add(1) | 1;
+    words[7].store(with_line_version(before[7], odd), Ordering::Relaxed);
     // Pairs with the reader's fence before it loads the version again: who sees one of the words below sees the odd version.
     fence(Ordering::Release);
     for index in 0..WORDS - 1 {
@@ -238,5 +239,5 @@ fn write_peer(memory: &Memory, number: u32, slot: u32, peer: &PeerAddress) {
         }
     }
     // Release: pairs with the reader's fence after its first load of the version: who sees it even sees all of the words.
-    words[7].store(with_line_version(after[7], version.wrapping_add(2)), Ordering::Release);
+    words[7].store(with_line_version(after[7], odd.wrapping_add(1)), Ordering::Release);
 }

@@ -21,7 +21,7 @@ use tracker_common::wire::{
 use crate::access_list::AccessList;
 use crate::block_list::BlockList;
 use crate::policy::{BadConnectionId, Policy};
-use crate::writer::TableReader;
+use crate::reader::TableReader;
 
 /// Bytes that the buffer for an answer needs: the largest UDP payload of an unfragmented packet on Ethernet, rounded up.
 pub const ANSWER_ROOM: usize = 1472;

@@ -18,15 +18,20 @@ use tracker_common::siphash::SipKey;
 use tracker_common::table::layout::{
     Cell, InlinePeer, Kind, List, ListName, MAX_DEPTH, TORRENT_VERSION_MASK, Torrent, WORDS, torrent_version,
 };
-use tracker_common::table::{self, Family, Found, PeerAddress, Query, ScrapeCounts};
-use tracker_common::wire::{AnnounceKind, InfoHash};
+use tracker_common::table::{Family, PeerAddress};
+use tracker_common::wire::AnnounceKind;
 
-use crate::lists::{self, Lines, MAX_RECORDS_PER_APPEND, peer_at};
+use crate::lists::{self, Lines, MAX_RECORDS_PER_APPEND};
 use crate::memory::{Memory, OutOfMemory, load};
 use crate::numbers::{GENERATION_SHIFT, Numbers};
 use crate::place;
+use crate::reader::TableReader;
 use crate::scan::Indexes;
 use crate::stats::Totals;
+
+mod cleaning;
+
+pub use cleaning::Expired;
 
 /// Milliseconds of a monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,40 +85,6 @@ pub enum Applied {
     RefusedTorrent,
     /// No room: `max_peers`, or the largest possible list.
     RefusedPeer,
-}
-
-/// What a slice of cleaning did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Expired {
-    /// Peers removed.
-    pub peers: u32,
-    /// Torrents freed.
-    pub torrents: u32,
-    /// The slice reached the end of the table: the next one begins at the front.
-    pub wrapped: bool,
-}
-
-/// Reads the swarm table. Clones read the same table.
-#[derive(Clone, Debug)]
-pub struct TableReader {
-    memory: Arc<Memory>,
-}
-
-impl TableReader {
-    /// Answers an announce: see [`table::announce`].
-    pub fn announce(&self, query: &Query<'_>, out: &mut [u8]) -> Found {
-        table::announce(&self.memory.as_ref(), query, out)
-    }
-
-    /// Answers a scrape: see [`table::scrape`].
-    pub fn scrape(&self, info_hash: &InfoHash) -> ScrapeCounts {
-        table::scrape(&self.memory.as_ref(), info_hash)
-    }
-
-    /// The table in numbers, as the writer last published them.
-    pub fn totals(&self) -> Totals {
-        self.memory.totals()
-    }
 }
 
 /// Changes the swarm table.
@@ -193,59 +164,6 @@ impl TableWriter {
         }
         self.publish();
         applied
-    }
-
-    /// Cleans the next `budget` torrent records: removes peers whose deadline has passed, and frees torrents without peers.
-    ///
-    /// The whole table is to be cleaned once in a cleaning interval: in slices, so that announces don't wait. A torrent is cleaned as a
-    /// whole, 655,360 peers take about 2 ms.
-    pub fn expire(&mut self, now: Millis, budget: u32) -> Expired {
-        self.advance(now);
-        let mut expired = Expired::default();
-        for _ in 0..budget {
-            if self.cursor >= self.torrents.high_water() {
-                self.cursor = 1;
-                expired.wrapped = true;
-                break;
-            }
-            let number = self.cursor;
-            self.cursor += 1;
-            let mut torrent = self.torrent(number);
-            if torrent.kind == Kind::Free {
-                continue;
-            }
-            let before = torrent;
-            expired.peers += self.expire_peers(&mut torrent, number, now);
-            if torrent.seeders + torrent.leechers == 0 {
-                self.free(number, &before);
-                expired.torrents += 1;
-            } else {
-                self.move_inline(&mut torrent, number);
-                self.store(number, &torrent);
-            }
-        }
-        self.totals.peers_expired += u64::from(expired.peers);
-        self.publish();
-        expired
-    }
-
-    /// Drops all torrents of which `denied` is true (the access list has changed), with their peers; how many.
-    pub fn drop_torrents(&mut self, denied: impl Fn(&InfoHash) -> bool, now: Millis) -> u32 {
-        self.advance(now);
-        let mut dropped = 0;
-        for number in 1..self.torrents.high_water() {
-            let torrent = self.torrent(number);
-            if torrent.kind != Kind::Free && denied(&torrent.info_hash) {
-                for name in ListName::ALL {
-                    self.lines.clear(&self.memory, torrent.list(name), name.family(), self.generation);
-                    self.indexes.cleared(number, name);
-                }
-                self.free(number, &torrent);
-                dropped += 1;
-            }
-        }
-        self.publish();
-        dropped
     }
 
     /// Begins the generation of `now`, if it is a new one.
@@ -447,67 +365,6 @@ impl TableWriter {
             let appended = self.append(torrent, number, name, &peer.address, peer.cell);
             debug_assert!(appended, "the caller asked for enough records");
         }
-    }
-
-    /// From lists back to the record, when few enough are left. Only in cleaning: a swarm that goes back and forth over the limit
-    /// shouldn't change its shape with each announce.
-    fn move_inline(&mut self, torrent: &mut Torrent, number: u32) {
-        let lists = ListName::ALL.map(|name| (name, torrent.list(name)));
-        let of_family = |family| -> u32 {
-            lists.iter().filter(|(name, _)| name.family() == family).map(|(_, list)| list.count).sum()
-        };
-        let fits = matches!((of_family(Family::V4), of_family(Family::V6)), (0..=3, 0) | (0, 1));
-        if torrent.kind != Kind::Lists || !fits {
-            return;
-        }
-        let mut inline = Torrent { kind: Kind::Inline4, payload: [0; 3], ..*torrent };
-        let mut slot = 0;
-        for (name, list) in lists {
-            for position in 0..list.count {
-                let address = peer_at(&self.memory, list, name.family(), position);
-                let cell = self.lines.cell(&self.memory, list, name.family(), position);
-                inline.set_inline(slot, Some(InlinePeer { address, cell }));
-                slot += 1;
-            }
-            self.lines.clear(&self.memory, list, name.family(), self.generation);
-            self.indexes.cleared(number, name);
-        }
-        *torrent = inline;
-    }
-
-    /// Removes the peers of a torrent whose deadline has passed; how many.
-    fn expire_peers(&mut self, torrent: &mut Torrent, number: u32, now: Millis) -> u32 {
-        let now_s = now.seconds();
-        let mut expired = 0;
-        for family in [Family::V4, Family::V6] {
-            for (slot, peer) in torrent.inline(family).into_iter().enumerate() {
-                if let Some(InlinePeer { cell, .. }) = peer
-                    && cell.expired(now_s)
-                {
-                    self.remove(torrent, number, Whereabouts::Inline { slot, cell });
-                    expired += 1;
-                }
-            }
-        }
-        for name in ListName::ALL {
-            // From the end: what moves into a hole has been looked at.
-            for position in (0..torrent.list(name).count).rev() {
-                let at = Whereabouts::Listed { name, position };
-                if self.cell_at(torrent, at).expired(now_s) {
-                    self.remove(torrent, number, at);
-                    expired += 1;
-                }
-            }
-        }
-        expired
-    }
-
-    /// Frees a torrent whose lines have been freed.
-    fn free(&mut self, number: u32, torrent: &Torrent) {
-        place::remove(&self.memory, &torrent.info_hash);
-        self.store(number, &Torrent { kind: Kind::Free, ..Torrent::new(torrent.info_hash) });
-        self.torrents.free(number, self.generation);
-        self.totals.torrents -= 1;
     }
 
     fn torrent(&self, number: u32) -> Torrent {

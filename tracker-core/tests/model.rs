@@ -1,0 +1,277 @@
+//! The table against a tracker that is as simple as can be: two nested maps, no layouts, no lists.
+//!
+//! Random histories of announces, crowds, pauses, cleanings and dropped torrents are played to both. Before each announce the reader's
+//! answer is compared with what the model allows, after it the counts and totals.
+
+mod swarm;
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use tracker_common::table::{EXACT_COUNTS, Family, PeerAddress, Query, ScrapeCounts};
+use tracker_common::wire::{AnnounceKind, InfoHash};
+use tracker_core::{Applied, Millis, TableReader, TableWriter};
+
+use swarm::{LIFETIME_S, event, peer, query, table, torrent};
+
+#[derive(Debug, Default)]
+struct Model {
+    torrents: BTreeMap<InfoHash, Torrent>,
+    max_torrents: usize,
+    max_peers: usize,
+}
+
+#[derive(Debug, Default)]
+struct Torrent {
+    peers: BTreeMap<PeerAddress, Peer>,
+    completed: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    seeder: bool,
+    partial: bool,
+    deadline_s: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Announce {
+    torrent: u32,
+    peer: PeerAddress,
+    kind: AnnounceKind,
+    seeder: bool,
+}
+
+impl Model {
+    fn apply(&mut self, announce: &Announce, now: Millis) -> Applied {
+        let Announce { torrent: number, peer, kind, seeder } = *announce;
+        let stopped = kind == AnnounceKind::Stopped;
+        let peers: usize = self.torrents.values().map(|torrent| torrent.peers.len()).sum();
+        let known = self.torrents.get(&torrent(number)).map(|torrent| torrent.peers.contains_key(&peer));
+        match known {
+            Some(false) | None if stopped => return Applied::Unknown,
+            None if self.torrents.len() == self.max_torrents => return Applied::RefusedTorrent,
+            Some(false) | None if peers == self.max_peers => return Applied::RefusedPeer,
+            _ => {}
+        }
+        let swarm = self.torrents.entry(torrent(number)).or_default();
+        if stopped {
+            swarm.peers.remove(&peer);
+            return Applied::Removed;
+        }
+        let deadline_s = now.0 / 1000 + u64::from(LIFETIME_S);
+        let partial = kind == AnnounceKind::Paused && !seeder;
+        match swarm.peers.insert(peer, Peer { seeder, partial, deadline_s }) {
+            Some(before) => {
+                if kind == AnnounceKind::Completed && seeder && !before.seeder {
+                    swarm.completed += 1;
+                }
+                Applied::Refreshed
+            }
+            None => Applied::Added,
+        }
+    }
+
+    fn clean(&mut self, now: Millis) {
+        for torrent in self.torrents.values_mut() {
+            // A deadline is kept in units of 4 s, rounded up.
+            torrent.peers.retain(|_, peer| now.0 / 1000 / 4 < peer.deadline_s.div_ceil(4));
+        }
+        self.torrents.retain(|_, torrent| !torrent.peers.is_empty());
+    }
+
+    fn counts(&self, hash: &InfoHash) -> ScrapeCounts {
+        let Some(torrent) = self.torrents.get(hash) else { return ScrapeCounts::default() };
+        let count = |of: fn(&Peer) -> bool| torrent.peers.values().filter(|peer| of(peer)).count() as u32;
+        ScrapeCounts {
+            seeders: count(|peer| peer.seeder),
+            completed: torrent.completed,
+            leechers: count(|peer| !peer.seeder),
+            partial: count(|peer| peer.partial),
+        }
+    }
+
+    /// Peers that may be in the answer, and all of the announcer's family.
+    fn candidates(&self, announce: &Announce) -> (Vec<PeerAddress>, usize) {
+        let family = announce.peer.family();
+        let all: Vec<_> = self.torrents.get(&torrent(announce.torrent)).map_or_else(Vec::new, |torrent| {
+            torrent.peers.iter().filter(|(address, _)| address.family() == family).collect()
+        });
+        let fit = all
+            .iter()
+            .filter(|(address, peer)| **address != announce.peer && !(announce.seeder && peer.seeder))
+            .map(|(address, _)| **address)
+            .collect();
+        (fit, all.len())
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Announce { announce: Announce, want: u32, random: u64 },
+    /// The peers `first` to `first + len` announce, one after the other.
+    Crowd { torrent: u32, family: Family, first: u32, len: u32, kind: AnnounceKind, seeder: bool },
+    Pause { ms: u64 },
+    Clean { budget: u32 },
+    Drop { torrent: u32 },
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let family = || prop_oneof![Just(Family::V4), Just(Family::V6)];
+    let kind = || prop_oneof![
+        4 => Just(AnnounceKind::None),
+        2 => Just(AnnounceKind::Started),
+        3 => Just(AnnounceKind::Completed),
+        3 => Just(AnnounceKind::Stopped),
+        2 => Just(AnnounceKind::Paused),
+    ];
+    let announce = (0..4u32, family(), prop_oneof![3 => 0..6u32, 1 => 0..60u32], kind(), any::<bool>()).prop_map(
+        |(torrent, family, number, kind, seeder)| Announce { torrent, peer: peer(family, number), kind, seeder },
+    );
+    prop_oneof![
+        30 => (announce, prop_oneof![1..5u32, 1..120u32], any::<u64>())
+            .prop_map(|(announce, want, random)| Step::Announce { announce, want, random }),
+        4 => (0..4u32, family(), 0..400u32, prop_oneof![3 => 0..80u32, 1 => 0..700u32], kind(), any::<bool>())
+            .prop_map(|(torrent, family, first, len, kind, seeder)| Step::Crowd { torrent, family, first, len, kind, seeder }),
+        3 => prop_oneof![0..400u64, 0..3_000_000u64].prop_map(|ms| Step::Pause { ms }),
+        3 => (1..10u32).prop_map(|budget| Step::Clean { budget }),
+        1 => (0..4u32).prop_map(|torrent| Step::Drop { torrent }),
+    ]
+}
+
+struct Game {
+    model: Model,
+    writer: TableWriter,
+    reader: TableReader,
+    now: Millis,
+}
+
+impl Game {
+    fn new(max_torrents: u32, max_peers: u32) -> Self {
+        let (writer, reader) = table(max_torrents, max_peers);
+        let model =
+            Model { max_torrents: max_torrents as usize, max_peers: max_peers as usize, ..Model::default() };
+        Self { model, writer, reader, now: Millis(1_000_000) }
+    }
+
+    fn play(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match *step {
+            Step::Announce { announce, want, random } => self.announce(&announce, want, random)?,
+            Step::Crowd { torrent, family, first, len, kind, seeder } => {
+                for number in first..first + len {
+                    let announce = Announce { torrent, peer: peer(family, number), kind, seeder };
+                    self.apply(&announce)?;
+                }
+            }
+            Step::Pause { ms } => self.now.0 += ms,
+            Step::Clean { budget } => {
+                while !self.writer.expire(self.now, budget).wrapped {}
+                self.model.clean(self.now);
+                self.rest();
+            }
+            Step::Drop { torrent: number } => {
+                let dropped = self.writer.drop_torrents(|hash| *hash == torrent(number), self.now);
+                prop_assert_eq!(dropped == 1, self.model.torrents.remove(&torrent(number)).is_some());
+                self.rest();
+            }
+        }
+        self.compare_counts()
+    }
+
+    /// Lets freed torrent numbers rest, which the model knows nothing of.
+    fn rest(&mut self) {
+        self.now.0 += 300;
+    }
+
+    fn apply(&mut self, announce: &Announce) -> Result<(), TestCaseError> {
+        // So slow that freed lines, up to a handful for each announce, rest before the spare ones are used up.
+        self.now.0 += 20;
+        let event = event(&torrent(announce.torrent), announce.peer, announce.kind, announce.seeder);
+        prop_assert_eq!(self.writer.apply(&event, self.now), self.model.apply(announce, self.now), "{:?}", announce);
+        Ok(())
+    }
+
+    fn announce(&mut self, announce: &Announce, want: u32, random: u64) -> Result<(), TestCaseError> {
+        let hash = torrent(announce.torrent);
+        let stopped = announce.kind == AnnounceKind::Stopped;
+        let before = self.model.counts(&hash);
+        let (fit, family_peers) = self.model.candidates(announce);
+        let answer = query(
+            &self.reader,
+            &Query { info_hash: &hash, peer: announce.peer, seeder: announce.seeder, stopped, want, random },
+        );
+        let peers = answer.distinct();
+        let expected = if stopped { 0 } else { fit.len().min(want as usize) };
+        prop_assert_eq!(peers.len(), expected, "{:?} wants {} of {}", announce, want, fit.len());
+        for peer in &peers {
+            prop_assert!(fit.contains(peer), "{:?} got {:?}", announce, peer);
+        }
+
+        let refusals = self.writer.totals();
+        self.apply(announce)?;
+        let totals = self.writer.totals();
+        let refused = totals.refused_torrents + totals.refused_peers > refusals.refused_torrents + refusals.refused_peers;
+        let after = self.model.counts(&hash);
+        let found = (answer.found.seeders, answer.found.leechers);
+        // One more than that: the announcer itself may be among them.
+        if family_peers <= want.max(EXACT_COUNTS) as usize + 1 {
+            // The answer can't know of a full table.
+            prop_assert!(refused || found == (after.seeders, after.leechers), "{:?}: {:?}, then {:?}", announce, found, after);
+        } else {
+            let near = [(before.seeders, before.leechers), (after.seeders, after.leechers)];
+            prop_assert!(near.contains(&found), "{:?}: {:?} is none of {:?}", announce, found, near);
+        }
+        Ok(())
+    }
+
+    fn compare_counts(&self) -> Result<(), TestCaseError> {
+        let mut sum = ScrapeCounts::default();
+        for number in 0..5 {
+            let expected = self.model.counts(&torrent(number));
+            prop_assert_eq!(self.reader.scrape(&torrent(number)), expected, "torrent {}", number);
+            sum.seeders += expected.seeders;
+            sum.leechers += expected.leechers;
+            sum.partial += expected.partial;
+        }
+        let totals = self.reader.totals();
+        prop_assert_eq!(totals, self.writer.totals());
+        prop_assert_eq!(totals.torrents, self.model.torrents.len() as u64);
+        prop_assert_eq!(totals.seeders, u64::from(sum.seeders));
+        prop_assert_eq!(totals.leechers, u64::from(sum.leechers));
+        prop_assert_eq!(totals.partial_seeds, u64::from(sum.partial));
+        let v6 = self.model.torrents.values().flat_map(|torrent| torrent.peers.keys());
+        prop_assert_eq!(totals.peers_v6, v6.filter(|peer| peer.family() == Family::V6).count() as u64);
+        Ok(())
+    }
+
+    /// Everybody leaves: nothing may be left in use.
+    fn end(mut self) -> Result<(), TestCaseError> {
+        self.now.0 += u64::from(LIFETIME_S) * 1000 + 10_000;
+        while !self.writer.expire(self.now, 100).wrapped {}
+        let totals = self.writer.totals();
+        prop_assert_eq!((totals.torrents, totals.peers(), totals.lines), (0, 0, 0));
+        Ok(())
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_table_is_the_model_tracker(history in proptest::collection::vec(steps(), 1..80)) {
+        let mut game = Game::new(100, 100_000);
+        for step in &history {
+            game.play(step)?;
+        }
+        game.end()?;
+    }
+
+    #[test]
+    fn a_full_table_refuses_new_ones_and_keeps_the_others(
+        history in proptest::collection::vec(steps(), 1..80), max_torrents in 1..4u32, max_peers in 1..90u32,
+    ) {
+        let mut game = Game::new(max_torrents, max_peers);
+        for step in &history {
+            game.play(step)?;
+        }
+        game.end()?;
+    }
+}

@@ -1,0 +1,84 @@
+//! What the tests of the swarm table share: a small language for announces, and the answer's bytes read back.
+
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::BTreeSet;
+
+use tracker_common::event::AnnounceEvent;
+use tracker_common::siphash::SipKey;
+use tracker_common::table::{Family, Found, PeerAddress, Query};
+use tracker_common::wire::{AnnounceKind, InfoHash};
+use tracker_core::{Limits, Millis, TableReader, TableWriter};
+
+/// A key like any other: tests have to give the same answers every time.
+pub(crate) const HASH_KEY: SipKey = SipKey { k0: 0x0123_4567_89ab_cdef, k1: 0xfedc_ba98_7654_3210 };
+
+pub(crate) const LIFETIME_S: u32 = 4200;
+
+pub(crate) fn table(max_torrents: u32, max_peers: u32) -> (TableWriter, TableReader) {
+    let limits = Limits { max_torrents, max_peers, peer_lifetime_s: LIFETIME_S };
+    let writer = TableWriter::new(limits, HASH_KEY).expect("a small table");
+    let reader = writer.reader();
+    (writer, reader)
+}
+
+/// Info hash number `n`.
+pub(crate) fn torrent(n: u32) -> InfoHash {
+    let mut hash = [0xa5; 20];
+    hash[..4].copy_from_slice(&n.to_be_bytes());
+    hash
+}
+
+/// Peer number `n` of a family.
+pub(crate) fn peer(family: Family, n: u32) -> PeerAddress {
+    let [a, b, c, d] = n.to_be_bytes();
+    let port = (n % 50_000) as u16 + 1;
+    match family {
+        Family::V4 => PeerAddress::v4([10 ^ a, b, c, d], port),
+        Family::V6 => PeerAddress::v6([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d], port),
+    }
+}
+
+pub(crate) fn event(torrent: &InfoHash, peer: PeerAddress, kind: AnnounceKind, seeder: bool) -> AnnounceEvent {
+    AnnounceEvent::new(*torrent, peer, kind, seeder)
+}
+
+/// Applies plain announces of the peers `range` of a family.
+pub(crate) fn join(writer: &mut TableWriter, hash: &InfoHash, family: Family, range: std::ops::Range<u32>, seeder: bool, now: Millis) {
+    for n in range {
+        let applied = writer.apply(&event(hash, peer(family, n), AnnounceKind::Started, seeder), now);
+        assert_eq!(applied, tracker_core::Applied::Added, "peer {n}");
+    }
+}
+
+pub(crate) struct Answer {
+    pub(crate) found: Found,
+    pub(crate) peers: Vec<PeerAddress>,
+}
+
+impl Answer {
+    /// The peers, each of which is there once.
+    #[track_caller]
+    pub(crate) fn distinct(&self) -> BTreeSet<PeerAddress> {
+        let set: BTreeSet<_> = self.peers.iter().copied().collect();
+        assert_eq!(set.len(), self.peers.len(), "a peer is there twice: {:?}", self.peers);
+        set
+    }
+}
+
+/// What the table answers to an announce by `announcer`.
+pub(crate) fn ask(reader: &TableReader, hash: &InfoHash, announcer: PeerAddress, seeder: bool, want: u32, random: u64) -> Answer {
+    query(reader, &Query { info_hash: hash, peer: announcer, seeder, stopped: false, want, random })
+}
+
+pub(crate) fn query(reader: &TableReader, query: &Query<'_>) -> Answer {
+    let mut out = [0xee; 4096];
+    let found = reader.announce(query, &mut out);
+    let len = found.peers as usize * query.peer.family().peer_len();
+    assert!(out[len..].iter().all(|byte| *byte == 0xee) || found.peers < query.want, "written behind the peers wanted");
+    let peers = match query.peer.family() {
+        Family::V4 => out[..len].as_chunks().0.iter().map(|bytes| PeerAddress::V4(*bytes)).collect(),
+        Family::V6 => out[..len].as_chunks().0.iter().map(|bytes| PeerAddress::V6(*bytes)).collect(),
+    };
+    Answer { found, peers }
+}
