@@ -100,7 +100,7 @@ impl Lists {
         if let Some(kernel) = kernel {
             replace_access(kernel, &list)?;
         }
-        let sentence = format!("access list: {} torrents, mode {}", list.len(), list.mode());
+        let sentence = format!("access list: {}, mode {}", count(list.len(), "torrent"), list.mode());
         self.shared.access.store(Arc::new(list));
         Ok(sentence)
     }
@@ -110,7 +110,7 @@ impl Lists {
         if let Some(kernel) = kernel {
             replace_block(kernel, &list)?;
         }
-        let sentence = format!("block list: {} networks", list.len());
+        let sentence = format!("block list: {}", count(list.len(), "network"));
         self.shared.block.store(Arc::new(list));
         Ok(sentence)
     }
@@ -193,7 +193,10 @@ impl Lists {
 
     fn done(&self, what: &str) -> (bool, Response) {
         let list = self.access();
-        (true, Response::Done(format!("{what}; {} torrents listed, mode {}", list.len(), list.mode())))
+        (
+            true,
+            Response::Done(format!("{what}; {} listed, mode {}", count(list.len(), "torrent"), list.mode())),
+        )
     }
 
     /// Changes file, kernel and workers' set, in this order: what can fail comes first, and is taken back.
@@ -301,6 +304,10 @@ fn read_access(path: &Path, mode: Mode) -> anyhow::Result<AccessList> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode == Mode::Off => String::new(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && mode == Mode::Off => {
+            log::warn!("access list {}: {error}; it isn't needed while the mode is off", path.display());
+            String::new()
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
             "access list {}: the file doesn't exist, and the mode is {mode}: create it (`touch {0}` for an empty list), name another \
              one in access_list.path, or set access_list.mode to \"off\"",
@@ -317,6 +324,11 @@ fn read_block(path: Option<&Path>) -> anyhow::Result<BlockList> {
         format!("block list {}: create it, or set block_list.path to \"\" to block nobody", path.display())
     })?;
     BlockList::parse(&text).map_err(|bad| anyhow!("{}:{}: {}", path.display(), bad.line, bad.reason))
+}
+
+/// A number with its noun.
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// All hashes or the first error: nothing is changed for a part of them.
@@ -470,7 +482,7 @@ mod tests {
         let lists = fixture.lists();
         assert_eq!(
             ask(&lists, remove(&[&B.to_lowercase(), A, "dddddddddddddddddddddddddddddddddddddddd"])),
-            Response::Done("2 removed, 1 not listed; 1 torrents listed, mode deny".to_owned())
+            Response::Done("2 removed, 1 not listed; 1 torrent listed, mode deny".to_owned())
         );
         assert_eq!(fixture.text(), format!("# one\n\n{C}"));
         ask(&lists, add(&[A]));

@@ -79,7 +79,12 @@ impl State {
     fn stored_keys(&self, path: &Path) -> Result<Option<Keys>, String> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // What may not be read can't be written either, and that is reported.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) =>
+            {
+                return Ok(None);
+            }
             Err(error) => return Err(error.to_string()),
         };
         let stored: KeysFile =

@@ -161,7 +161,9 @@ impl Duty {
         }
         let dropped = self.table.drop_torrents(|info_hash| !list.allows(info_hash), now);
         if dropped > 0 {
-            log::info!("{dropped} tracked torrents dropped: the access list doesn't allow them any more");
+            log::info!(
+                "tracked torrents dropped, since the access list doesn't allow them any more: {dropped}"
+            );
         }
     }
 }

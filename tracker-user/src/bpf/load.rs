@@ -62,8 +62,14 @@ impl Kernel {
 
     /// Detaches from all interfaces and removes the pins.
     pub fn detach(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
         // The kernel detaches when the last descriptor of a link is closed.
-        drop(self.links);
+        self.links.clear();
         pin::remove(&self.pins);
     }
 }

@@ -72,8 +72,9 @@ fn bind(address: SocketAddr, workers: usize, buffer_bytes: u32) -> anyhow::Resul
         let socket = socket(address, true).map_err(|error| explain(address, error))?;
         socket.bind(&address.into()).map_err(|error| explain(address, error))?;
         prepare(&socket, address).with_context(|| format!("udp {address}: socket options"))?;
-        if buffer_bytes > 0 {
-            enlarge(&socket, address, buffer_bytes as usize, sockets.is_empty());
+        // The configuration holds no more than an i32.
+        if let Some(bytes) = i32::try_from(buffer_bytes).ok().filter(|bytes| *bytes > 0) {
+            enlarge(&socket, address, bytes, sockets.is_empty());
         }
         sockets.push(socket);
     }
@@ -101,11 +102,14 @@ fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-fn enlarge(socket: &Socket, address: SocketAddr, bytes: usize, report: bool) {
-    let result = socket.set_recv_buffer_size(bytes);
+fn enlarge(socket: &Socket, address: SocketAddr, bytes: i32, report: bool) {
+    let forced = sys::force_receive_buffer(socket, bytes);
+    if forced.or_else(|_not_permitted| socket.set_recv_buffer_size(bytes as usize)).is_err() {
+        log::debug!("udp {address}: the receive buffer stays as it is");
+    }
     // The kernel doubles what it is asked for, and cuts it silently at net.core.rmem_max.
     let real = socket.recv_buffer_size().unwrap_or(0) / 2;
-    if report && (result.is_err() || real < bytes) {
+    if report && real < bytes as usize {
         log::info!(
             "udp {address}: receive buffer of {real} bytes instead of {bytes}; for more: sysctl -w net.core.rmem_max={bytes}"
         );

@@ -306,14 +306,31 @@ pub fn ask_for_local_address(socket: &impl AsRawFd, family: Family) -> io::Resul
         Family::V4 => (libc::IPPROTO_IP, libc::IP_PKTINFO),
         Family::V6 => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
     };
-    let on: libc::c_int = 1;
-    // SAFETY: the option's value is a live `c_int`, and its size is passed.
+    set_option(socket, level, option, 1)
+}
+
+/// Sets the receive buffer of a socket past net.core.rmem_max, which needs `CAP_NET_ADMIN`.
+///
+/// # Errors
+///
+/// Those of `setsockopt`.
+pub fn force_receive_buffer(socket: &impl AsRawFd, bytes: i32) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes)
+}
+
+fn set_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: the option's value is a live `c_int`, and its size is passed; the options set here take one.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             option,
-            (&raw const on).cast(),
+            (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
