@@ -206,7 +206,7 @@ fn line_number(memory: &Memory, list: List, family: Family, index: u32) -> u32 {
 
 fn entry_at(memory: &Memory, directory: u32, entry: usize) -> u32 {
     let word = memory.line_words(directory)[entry / 2].load(Ordering::Relaxed);
-    if entry % 2 == 0 { word as u32 } else { (word >> 32) as u32 }
+    if entry.is_multiple_of(2) { word as u32 } else { (word >> 32) as u32 }
 }
 
 fn set_entry(memory: &Memory, directory: u32, entry: usize, number: u32) {

@@ -30,4 +30,3 @@ impl TableReader {
         self.memory.totals()
     }
 }
-

@@ -28,7 +28,7 @@ impl Random {
     }
 
     fn below(&mut self, n: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(n) >> 32) as u32
+        (((self.next() >> 32) * u64::from(n)) >> 32) as u32
     }
 }
 
@@ -74,7 +74,7 @@ const INVERSE: u32 = {
 };
 
 const fn is_seeder(n: u32) -> bool {
-    n % 3 == 0
+    n.is_multiple_of(3)
 }
 
 fn churn(writer: &mut TableWriter) {

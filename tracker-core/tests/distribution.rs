@@ -36,7 +36,14 @@ fn critical(degrees: f64) -> f64 {
 }
 
 #[track_caller]
-fn assert_uniform(name: &str, handed_out: &BTreeMap<PeerAddress, u32>, peers: u32, chance: f64, rounds: u32, group: u32) {
+fn assert_uniform(
+    name: &str,
+    handed_out: &BTreeMap<PeerAddress, u32>,
+    peers: u32,
+    chance: f64,
+    rounds: u32,
+    group: u32,
+) {
     assert_eq!(handed_out.len(), peers as usize, "{name}: somebody was never handed out");
     let expected = f64::from(rounds) * chance;
     // Each count is binomial.
@@ -77,7 +84,8 @@ fn check(family: Family, leechers: u32, seeders: u32, want: u32, as_seeder: bool
             *handed_out.entry(peer).or_insert(0) += 1;
         }
     }
-    let name = format!("{family:?}, {leechers} leechers and {seeders} seeders, {want} wanted, seeder {as_seeder}");
+    let name =
+        format!("{family:?}, {leechers} leechers and {seeders} seeders, {want} wanted, seeder {as_seeder}");
     let chance = f64::from(want.min(fit)) / f64::from(fit);
     assert_uniform(&name, &handed_out, fit, chance, rounds, family.per_line().min(want));
 }
@@ -154,7 +162,11 @@ fn a_member_at_the_limit_gets_all_others() {
                 let announcer = peer(family, round % 51);
                 let answer = ask(&reader, &hash, announcer, false, 50, random.next());
                 let peers = answer.distinct();
-                assert!(peers.len() == 50 && !peers.contains(&announcer), "round {round}: {} peers", peers.len());
+                assert!(
+                    peers.len() == 50 && !peers.contains(&announcer),
+                    "round {round}: {} peers",
+                    peers.len()
+                );
             }
         }
     }

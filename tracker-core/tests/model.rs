@@ -108,26 +108,49 @@ impl Model {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Announce { announce: Announce, want: u32, random: u64 },
+    Announce {
+        announce: Announce,
+        want: u32,
+        random: u64,
+    },
     /// The peers `first` to `first + len` announce, one after the other.
-    Crowd { torrent: u32, family: Family, first: u32, len: u32, kind: AnnounceKind, seeder: bool },
-    Pause { ms: u64 },
-    Clean { budget: u32 },
-    Drop { torrent: u32 },
+    Crowd {
+        torrent: u32,
+        family: Family,
+        first: u32,
+        len: u32,
+        kind: AnnounceKind,
+        seeder: bool,
+    },
+    Pause {
+        ms: u64,
+    },
+    Clean {
+        budget: u32,
+    },
+    Drop {
+        torrent: u32,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Step> {
     let family = || prop_oneof![Just(Family::V4), Just(Family::V6)];
-    let kind = || prop_oneof![
-        4 => Just(AnnounceKind::None),
-        2 => Just(AnnounceKind::Started),
-        3 => Just(AnnounceKind::Completed),
-        3 => Just(AnnounceKind::Stopped),
-        2 => Just(AnnounceKind::Paused),
-    ];
-    let announce = (0..4u32, family(), prop_oneof![3 => 0..6u32, 1 => 0..60u32], kind(), any::<bool>()).prop_map(
-        |(torrent, family, number, kind, seeder)| Announce { torrent, peer: peer(family, number), kind, seeder },
-    );
+    let kind = || {
+        prop_oneof![
+            4 => Just(AnnounceKind::None),
+            2 => Just(AnnounceKind::Started),
+            3 => Just(AnnounceKind::Completed),
+            3 => Just(AnnounceKind::Stopped),
+            2 => Just(AnnounceKind::Paused),
+        ]
+    };
+    let announce = (0..4u32, family(), prop_oneof![3 => 0..6u32, 1 => 0..60u32], kind(), any::<bool>())
+        .prop_map(|(torrent, family, number, kind, seeder)| Announce {
+            torrent,
+            peer: peer(family, number),
+            kind,
+            seeder,
+        });
     prop_oneof![
         30 => (announce, prop_oneof![1..5u32, 1..120u32], any::<u64>())
             .prop_map(|(announce, want, random)| Step::Announce { announce, want, random }),
@@ -187,7 +210,12 @@ impl Game {
         // So slow that freed lines, up to a handful for each announce, rest before the spare ones are used up.
         self.now.0 += 20;
         let event = event(&torrent(announce.torrent), announce.peer, announce.kind, announce.seeder);
-        prop_assert_eq!(self.writer.apply(&event, self.now), self.model.apply(announce, self.now), "{:?}", announce);
+        prop_assert_eq!(
+            self.writer.apply(&event, self.now),
+            self.model.apply(announce, self.now),
+            "{:?}",
+            announce
+        );
         Ok(())
     }
 
@@ -210,13 +238,20 @@ impl Game {
         let refusals = self.writer.totals();
         self.apply(announce)?;
         let totals = self.writer.totals();
-        let refused = totals.refused_torrents + totals.refused_peers > refusals.refused_torrents + refusals.refused_peers;
+        let refused = totals.refused_torrents + totals.refused_peers
+            > refusals.refused_torrents + refusals.refused_peers;
         let after = self.model.counts(&hash);
         let found = (answer.found.seeders, answer.found.leechers);
         // One more than that: the announcer itself may be among them.
         if family_peers <= want.max(EXACT_COUNTS) as usize + 1 {
             // The answer can't know of a full table.
-            prop_assert!(refused || found == (after.seeders, after.leechers), "{:?}: {:?}, then {:?}", announce, found, after);
+            prop_assert!(
+                refused || found == (after.seeders, after.leechers),
+                "{:?}: {:?}, then {:?}",
+                announce,
+                found,
+                after
+            );
         } else {
             let near = [(before.seeders, before.leechers), (after.seeders, after.leechers)];
             prop_assert!(near.contains(&found), "{:?}: {:?} is none of {:?}", announce, found, near);

@@ -67,7 +67,7 @@ fn copy<M: TableMemory>(memory: &M, record: M::Record, wanted: [u64; 3]) -> Look
             return Lookup::Unknown;
         }
         let unchanged = words[2] == version && record.word(2) == version;
-        if unchanged && torrent_version(version) % 2 == 0 {
+        if unchanged && torrent_version(version).is_multiple_of(2) {
             let torrent = Torrent::from_words(&words);
             return if matches!(torrent.kind, Kind::Free) {
                 Lookup::Unknown

@@ -183,11 +183,12 @@ fn pick_inline(torrent: &Torrent, query: &Query<'_>, want: u32, dice: &mut Dice,
     let mut fit = [None; INLINE_V4];
     let mut count = 0;
     for peer in torrent.inline(query.peer.family()).into_iter().flatten() {
-        if peer.address != query.peer && !(query.seeder && peer.cell.seeder()) {
-            if let Some(place) = fit.get_mut(count) {
-                *place = Some(peer.address);
-                count += 1;
-            }
+        if peer.address != query.peer
+            && !(query.seeder && peer.cell.seeder())
+            && let Some(place) = fit.get_mut(count)
+        {
+            *place = Some(peer.address);
+            count += 1;
         }
     }
     // A run from a random start in the ring of those that fit: each has the same chance.
@@ -286,7 +287,7 @@ fn read_line<M: TableMemory>(memory: &M, list: List, per_line: u32, index: u32) 
             *word = record.word(index);
         }
         memory.acquire();
-        if words[7] == before && record.word(7) == before && line_version(before) % 2 == 0 {
+        if words[7] == before && record.word(7) == before && line_version(before).is_multiple_of(2) {
             return Some(words);
         }
     }

@@ -106,8 +106,10 @@ impl Draw {
     pub(super) const fn left_over_position(&self, index: u32) -> u32 {
         // Behind segment j come the peers j × gap and up; the last segment's are all the rest. Nothing drawn: all are left.
         let last = self.segments.saturating_sub(1);
-        let after = if self.gap == 0 { last } else { index / self.gap };
-        let after = if after > last { last } else { after };
+        let after = match index.checked_div(self.gap) {
+            Some(after) if after < last => after,
+            _ => last,
+        };
         let segment = self.segment(after);
         self.wrap(segment.start + segment.len + (index - after * self.gap))
     }

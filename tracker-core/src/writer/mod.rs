@@ -377,14 +377,14 @@ impl TableWriter {
         self.count(&Torrent::from_words(&before), torrent);
         let words = self.memory.torrent_words(number);
         let version = torrent_version(before[2]);
-        let after = torrent.to_words(version);
+        let after = torrent.words_at(version);
         match changed(&before, &after) {
             Changed::None => {}
             // One aligned word needs no version: a reader has it as it was or as it is.
             Changed::One(index) => words[index].store(after[index], Ordering::Release),
             Changed::More => {
                 words[2].store(
-                    torrent.to_words(version.wrapping_add(1) & TORRENT_VERSION_MASK)[2],
+                    torrent.words_at(version.wrapping_add(1) & TORRENT_VERSION_MASK)[2],
                     Ordering::Relaxed,
                 );
                 // Pairs with the reader's fence before it loads the version again: who sees a word stored below sees the odd version.
@@ -394,7 +394,7 @@ impl TableWriter {
                 }
                 // Release: pairs with the reader's fence after its first load of the version.
                 words[2].store(
-                    torrent.to_words(version.wrapping_add(2) & TORRENT_VERSION_MASK)[2],
+                    torrent.words_at(version.wrapping_add(2) & TORRENT_VERSION_MASK)[2],
                     Ordering::Release,
                 );
             }

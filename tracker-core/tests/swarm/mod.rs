@@ -39,12 +39,24 @@ pub(crate) fn peer(family: Family, n: u32) -> PeerAddress {
     }
 }
 
-pub(crate) fn event(torrent: &InfoHash, peer: PeerAddress, kind: AnnounceKind, seeder: bool) -> AnnounceEvent {
+pub(crate) fn event(
+    torrent: &InfoHash,
+    peer: PeerAddress,
+    kind: AnnounceKind,
+    seeder: bool,
+) -> AnnounceEvent {
     AnnounceEvent::new(*torrent, peer, kind, seeder)
 }
 
 /// Applies plain announces of the peers `range` of a family.
-pub(crate) fn join(writer: &mut TableWriter, hash: &InfoHash, family: Family, range: std::ops::Range<u32>, seeder: bool, now: Millis) {
+pub(crate) fn join(
+    writer: &mut TableWriter,
+    hash: &InfoHash,
+    family: Family,
+    range: std::ops::Range<u32>,
+    seeder: bool,
+    now: Millis,
+) {
     for n in range {
         let applied = writer.apply(&event(hash, peer(family, n), AnnounceKind::Started, seeder), now);
         assert_eq!(applied, tracker_core::Applied::Added, "peer {n}");
@@ -67,7 +79,14 @@ impl Answer {
 }
 
 /// What the table answers to an announce by `announcer`.
-pub(crate) fn ask(reader: &TableReader, hash: &InfoHash, announcer: PeerAddress, seeder: bool, want: u32, random: u64) -> Answer {
+pub(crate) fn ask(
+    reader: &TableReader,
+    hash: &InfoHash,
+    announcer: PeerAddress,
+    seeder: bool,
+    want: u32,
+    random: u64,
+) -> Answer {
     query(reader, &Query { info_hash: hash, peer: announcer, seeder, stopped: false, want, random })
 }
 
@@ -75,7 +94,10 @@ pub(crate) fn query(reader: &TableReader, query: &Query<'_>) -> Answer {
     let mut out = [0xee; 4096];
     let found = reader.announce(query, &mut out);
     let len = found.peers as usize * query.peer.family().peer_len();
-    assert!(out[len..].iter().all(|byte| *byte == 0xee) || found.peers < query.want, "written behind the peers wanted");
+    assert!(
+        out[len..].iter().all(|byte| *byte == 0xee) || found.peers < query.want,
+        "written behind the peers wanted"
+    );
     let peers = match query.peer.family() {
         Family::V4 => out[..len].as_chunks().0.iter().map(|bytes| PeerAddress::V4(*bytes)).collect(),
         Family::V6 => out[..len].as_chunks().0.iter().map(|bytes| PeerAddress::V6(*bytes)).collect(),

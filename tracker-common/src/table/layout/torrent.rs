@@ -1,174 +1,8 @@
-//! Layouts of the swarm table: 64-byte records of eight little-endian words.
-//!
-//! The writer and all readers go through the functions here; nobody else knows a bit's place. A change of anything in this file
-//! changes the pinned maps' layout (`settings::LAYOUT_VERSION`).
-//!
-//! # Bucket: eight slots of one word
-//!
-//! ```text
-//!   63            32 31             0
-//!  +----------------+----------------+
-//!  |  fingerprint   | torrent number |   0 = empty
-//!  +----------------+----------------+
-//! ```
-//!
-//! An info hash has two buckets, computed from its keyed hash and fingerprint ([`Place`]); the second follows from the first and the
-//! fingerprint alone, and back. A torrent is in one of them. It may be moved from its first to its second (copied, then overwritten),
-//! never back: a reader that looks into the first, then into the second, always finds it.
-//!
-//! # Torrent
-//!
-//! ```text
-//!  word 0  | info hash, bytes 0–7                                              |
-//!  word 1  | info hash, bytes 8–15                                             |
-//!  word 2  | version (24 bits)  | kind (8) | info hash, bytes 16–19 (32)       |
-//!  word 3  | seeders (32)                  | leechers (32)                     |   both families
-//!  word 4  | completed (32)                | partial seeds (32)                |   partial seeds are leechers too
-//!  word 5…7  by kind:
-//!
-//!  Inline4  three times  | cell (16) | port (16, network order) | IPv4 address (32, network order) |   0 = free
-//!  Inline6  word 5, 6: IPv6 address · word 7: | 0 (32) | cell (16) | port (16) |                       one peer
-//!  Lists    word 5  | root of IPv4 leechers (32) | root of IPv4 seeders (32) |
-//!           word 6  | root of IPv6 leechers (32) | root of IPv6 seeders (32) |
-//!           word 7  | IPv6 leechers (32)         | IPv6 seeders (32)         |   the IPv4 counts are the rest
-//!
-//!  cell     bit 15 seeder (inline peers only) | bit 14 partial seed | bits 13–0 deadline, in units of 4 s, wrapping
-//! ```
-//!
-//! (High half written first: a word `| a | b |` is `a << 32 | b`.) Most torrents of a public tracker have one or two peers, so those
-//! live in the record itself.
-//!
-//! # Line and directory
-//!
-//! ```text
-//!  IPv4 line   | peer 0 (6) | peer 1 | … | peer 9 | version (4) |      60 bytes, as they stand in the answer
-//!  IPv6 line   | peer 0 (18) | peer 1 | peer 2 | unused (6) | version (4) |
-//!  directory   | line number (4) × 16 |
-//! ```
-//!
-//! A list of `count` peers is a tree of lines: up to one line the root is the line, up to 16 it is a directory of lines, up to 256 a
-//! directory of directories, and so on to [`MAX_DEPTH`]. Only the last line may be partly filled, so position `p` is in line
-//! `p / per_line` and the path to it is that number in hexadecimal digits. Deadlines are in an array of their own (10 cells a line),
-//! which readers never touch.
-//!
-//! # Memory
-//!
-//! | what | bytes |
-//! |---|---|
-//! | a torrent with up to three IPv4 peers | 64 + 64 / 7 slots used of 8 = 73.2 |
-//! | each further IPv4 peer, in a long list | (64 line + 20 deadlines) / 10 × 16 / 15 for directories = 8.96 |
+//! Torrents: counts, peers in the record itself, lists, deadlines. The picture is in the [parent](super).
 
-use super::{Family, PeerAddress, Record};
+use super::{INLINE_V4, WORDS, high, low, pair};
+use crate::table::{Family, PeerAddress};
 use crate::wire::InfoHash;
-
-/// Words in a record.
-pub const WORDS: usize = 8;
-/// Bytes in a record.
-pub const RECORD_BYTES: usize = 8 * WORDS;
-/// Slots in a bucket.
-pub const BUCKET_SLOTS: usize = WORDS;
-/// IPv4 peers in a torrent's own record.
-pub const INLINE_V4: usize = 3;
-/// IPv4 peers in a line: (64 − 4 of version) / 6.
-pub const V4_PER_LINE: u32 = 10;
-/// IPv6 peers in a line: (64 − 4 of version) / 18.
-pub const V6_PER_LINE: u32 = 3;
-/// Children of a directory, as a power of two: 64 / 4 = 16.
-pub const FAN_OUT_SHIFT: u32 = 4;
-/// Levels of directories at most: 16^4 lines, so 655,360 IPv4 or 196,608 IPv6 peers in a list.
-pub const MAX_DEPTH: u32 = 4;
-/// Lines of a list at most.
-pub const MAX_LIST_LINES: u32 = 1 << (FAN_OUT_SHIFT * MAX_DEPTH);
-
-const _: () = assert!(V4_PER_LINE as usize * crate::wire::PEER_V4_LEN + 4 <= RECORD_BYTES);
-const _: () = assert!(V6_PER_LINE as usize * crate::wire::PEER_V6_LEN + 4 <= RECORD_BYTES);
-const _: () = assert!(RECORD_BYTES == 4 << FAN_OUT_SHIFT);
-
-/// Bucket slots that a full table uses, of the eight: with two choices, 7/8 is reached with almost no moves.
-pub const FULL_BUCKET_SLOTS: u32 = 7;
-
-/// Buckets for a capacity of `torrents`.
-pub const fn buckets_for(torrents: u32) -> u32 {
-    let buckets = torrents.div_ceil(FULL_BUCKET_SLOTS);
-    // Two buckets at least, so that a torrent's two are not the same one in a table of a few torrents.
-    if buckets < 2 { 2 } else { buckets }
-}
-
-/// Bytes of one torrent with up to [`INLINE_V4`] IPv4 peers, in hundredths.
-pub const fn centibytes_per_torrent() -> u64 {
-    let bucket_share = (RECORD_BYTES as u64 * 100).div_ceil(FULL_BUCKET_SLOTS as u64);
-    RECORD_BYTES as u64 * 100 + bucket_share
-}
-
-/// Bytes of one IPv4 peer in a long list, in hundredths: its part of a line, of the line's deadlines, and of the directories.
-pub const fn centibytes_per_listed_v4_peer() -> u64 {
-    let line = (RECORD_BYTES as u64 + DEADLINES_PER_LINE as u64 * 2) * 100;
-    // One directory to 16 lines, one to 16 directories, …: 1 + 1/16 + 1/256 + … = 16/15. Its deadline cells lie idle.
-    (line * 16).div_ceil(15 * V4_PER_LINE as u64)
-}
-
-/// Deadline cells beside each line.
-pub const DEADLINES_PER_LINE: usize = V4_PER_LINE as usize;
-
-const _: () = assert!(centibytes_per_torrent() <= 74_00);
-const _: () = assert!(centibytes_per_listed_v4_peer() <= 9_00);
-
-/// Where an info hash may be in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// First choice.
-    pub first: u32,
-    /// Second choice; may be the same bucket.
-    pub second: u32,
-    /// Tells most torrents of a bucket apart; never 0.
-    pub fingerprint: u32,
-}
-
-impl Place {
-    /// From the keyed hash of the info hash.
-    ///
-    /// The number of buckets need not be a power of two (that would cost up to twice the memory): the hash is scaled by a multiplication,
-    /// and the two buckets add up to a number that the fingerprint alone determines, so each gives the other.
-    #[inline(always)]
-    pub const fn of(hash: u64, buckets: u32) -> Self {
-        let fingerprint = (hash >> 32) as u32;
-        let fingerprint = if fingerprint == 0 { 1 } else { fingerprint };
-        let first = scale(hash as u32, buckets);
-        Self { first, second: other_bucket(first, fingerprint, buckets), fingerprint }
-    }
-}
-
-/// The other bucket of an entry.
-#[inline(always)]
-pub const fn other_bucket(bucket: u32, fingerprint: u32, buckets: u32) -> u32 {
-    // 2^32 / golden ratio: spreads the fingerprint, which must not pick the same sum as its neighbour.
-    let sum = scale(fingerprint.wrapping_mul(0x9e37_79b9) ^ fingerprint >> 15, buckets);
-    if sum >= bucket { sum - bucket } else { buckets - (bucket - sum) }
-}
-
-/// A number below `n` from 32 uniform bits.
-#[inline(always)]
-pub(crate) const fn scale(bits: u32, n: u32) -> u32 {
-    ((bits as u64 * n as u64) >> 32) as u32
-}
-
-/// A used slot of a bucket.
-#[inline(always)]
-pub const fn slot(fingerprint: u32, torrent: u32) -> u64 {
-    (fingerprint as u64) << 32 | torrent as u64
-}
-
-/// Fingerprint of a slot, 0 when empty.
-#[inline(always)]
-pub const fn slot_fingerprint(slot: u64) -> u32 {
-    high(slot)
-}
-
-/// Torrent number of a slot, 0 when empty.
-#[inline(always)]
-pub const fn slot_torrent(slot: u64) -> u32 {
-    low(slot)
-}
 
 /// What a torrent's last three words are.
 #[repr(u8)]
@@ -245,7 +79,7 @@ impl Torrent {
 
     /// The words of the record at `version`.
     #[inline(always)]
-    pub const fn to_words(&self, version: u32) -> [u64; WORDS] {
+    pub const fn words_at(&self, version: u32) -> [u64; WORDS] {
         let [w0, w1, tail] = hash_words(&self.info_hash);
         [
             w0,
@@ -480,134 +314,10 @@ impl List {
     pub const EMPTY: Self = Self { root: 0, count: 0 };
 }
 
-/// Levels of directories above `lines` lines.
-#[inline(always)]
-pub const fn depth(lines: u32) -> u32 {
-    let mut depth = 0;
-    while depth < MAX_DEPTH && lines > 1 << (FAN_OUT_SHIFT * depth) {
-        depth += 1;
-    }
-    depth
-}
-
-/// Which child of a directory leads to line `index`, `level` levels above the lines (1 is right above).
-#[inline(always)]
-pub const fn child(index: u32, level: u32) -> usize {
-    (index >> (FAN_OUT_SHIFT * (level - 1)) & ((1 << FAN_OUT_SHIFT) - 1)) as usize
-}
-
-/// Child `index` (below 16) of a directory record.
-#[inline(always)]
-pub fn directory_entry(record: impl Record, index: usize) -> u32 {
-    let word = record.word(index / 2 % WORDS);
-    if index % 2 == 0 { low(word) } else { high(word) }
-}
-
-/// A directory's word with one of its two entries replaced.
-#[inline(always)]
-pub const fn with_directory_entry(word: u64, index: usize, number: u32) -> u64 {
-    if index % 2 == 0 { pair(high(word), number) } else { pair(number, low(word)) }
-}
-
-/// Version of a line from its last word; odd while the line is being written.
-#[inline(always)]
-pub const fn line_version(word7: u64) -> u32 {
-    high(word7)
-}
-
-/// A line's last word with another version.
-#[inline(always)]
-pub const fn with_line_version(word7: u64, version: u32) -> u64 {
-    pair(version, low(word7))
-}
-
-/// The IPv4 peer in `slot` of a line, as a number: 48 bits, the answer's bytes read as little-endian.
-#[inline(always)]
-pub const fn line_peer_v4(words: &[u64; WORDS], slot: u32) -> u64 {
-    let bit = slot * 48;
-    let (word, shift) = ((bit / 64) as usize % WORDS, bit % 64);
-    let low = words[word] >> shift;
-    let high = if shift > 16 { words[(word + 1) % WORDS] << (64 - shift) } else { 0 };
-    (low | high) & 0xffff_ffff_ffff
-}
-
-/// A peer's bytes as such a number.
-#[inline(always)]
-pub const fn peer_v4_number(bytes: &[u8; 6]) -> u64 {
-    let [a, b, c, d, p, q] = *bytes;
-    u64::from_le_bytes([a, b, c, d, p, q, 0, 0])
-}
-
-/// Slot of a peer among the first `peers` of a line.
-#[inline(always)]
-pub fn line_position(words: &[u64; WORDS], peers: u32, peer: &PeerAddress) -> Option<u32> {
-    match peer {
-        PeerAddress::V4(bytes) => {
-            let wanted = peer_v4_number(bytes);
-            (0..V4_PER_LINE).find(|slot| *slot < peers && line_peer_v4(words, *slot) == wanted)
-        }
-        PeerAddress::V6(wanted) => {
-            let bytes = line_bytes(words);
-            let slots = bytes.as_chunks::<18>().0;
-            slots.iter().zip(0..peers).find(|(bytes, _)| *bytes == wanted).map(|(_, slot)| slot)
-        }
-    }
-}
-
-/// A line's 64 bytes, as they stand in memory.
-#[inline(always)]
-pub fn line_bytes(words: &[u64; WORDS]) -> [u8; RECORD_BYTES] {
-    let mut bytes = [0; RECORD_BYTES];
-    for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-        *chunk = word.to_le_bytes();
-    }
-    bytes
-}
-
-/// The words of 64 bytes.
-#[inline(always)]
-pub fn line_words(bytes: &[u8; RECORD_BYTES]) -> [u64; WORDS] {
-    let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-        *word = u64::from_le_bytes(*chunk);
-    }
-    words
-}
-
-#[inline(always)]
-const fn pair(high: u32, low: u32) -> u64 {
-    (high as u64) << 32 | low as u64
-}
-
-#[inline(always)]
-const fn high(word: u64) -> u32 {
-    (word >> 32) as u32
-}
-
-#[inline(always)]
-const fn low(word: u64) -> u32 {
-    word as u32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn a_torrent_costs_at_most_74_bytes_and_a_listed_ipv4_peer_at_most_9() {
-        assert_eq!(centibytes_per_torrent(), 73_15);
-        assert_eq!(centibytes_per_listed_v4_peer(), 8_96);
-    }
-
-    #[test]
-    fn depth_grows_by_a_level_at_each_power_of_16() {
-        for (lines, expected) in
-            [(0, 0), (1, 0), (2, 1), (16, 1), (17, 2), (256, 2), (257, 3), (4096, 3), (4097, 4), (65_536, 4)]
-        {
-            assert_eq!(depth(lines), expected, "{lines} lines");
-        }
-    }
 
     #[test]
     fn a_deadline_passes_once_and_not_before() {
@@ -624,21 +334,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_bucket_gives_the_other(hash: u64, buckets in 2..u32::MAX) {
-            let place = Place::of(hash, buckets);
-            prop_assert!(place.first < buckets && place.second < buckets && place.fingerprint != 0);
-            prop_assert_eq!(other_bucket(place.first, place.fingerprint, buckets), place.second);
-            prop_assert_eq!(other_bucket(place.second, place.fingerprint, buckets), place.first);
-        }
-
-        #[test]
         fn a_torrent_survives_its_words(
             info_hash: [u8; 20], kind in 0u8..4, counts: [u32; 4], payload: [u64; 3], version in 0..=TORRENT_VERSION_MASK,
         ) {
             let [seeders, leechers, completed, partial] = counts;
             let kind = [Kind::Free, Kind::Inline4, Kind::Inline6, Kind::Lists][kind as usize];
             let torrent = Torrent { info_hash, kind, seeders, leechers, completed, partial, payload };
-            let words = torrent.to_words(version);
+            let words = torrent.words_at(version);
             prop_assert_eq!(Torrent::from_words(&words), torrent);
             prop_assert_eq!(torrent_version(words[2]), version);
             prop_assert_eq!([words[0], words[1], words[2] & 0xffff_ffff], hash_words(&info_hash));
@@ -674,16 +376,6 @@ mod tests {
             prop_assert_eq!(torrent.inline(Family::V4), [None; 3]);
             torrent.set_inline(0, None);
             prop_assert_eq!(torrent, Torrent::new([1; 20]));
-        }
-
-        #[test]
-        fn a_peer_as_a_number_is_the_peer_in_its_slot(bytes in proptest::collection::vec(any::<u8>(), 64), slot in 0..V4_PER_LINE) {
-            let bytes: [u8; 64] = bytes.try_into().unwrap();
-            let words = line_words(&bytes);
-            prop_assert_eq!(line_bytes(&words), bytes);
-            let at = slot as usize * 6;
-            let peer: [u8; 6] = bytes[at..at + 6].try_into().unwrap();
-            prop_assert_eq!(line_peer_v4(&words, slot), peer_v4_number(&peer));
         }
     }
 }
