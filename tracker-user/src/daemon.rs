@@ -102,7 +102,7 @@ impl Daemon {
         let mut kernel = load_kernel(config, !interfaces.is_empty())?;
         let mut endpoints = Vec::new();
         if let Ok(kernel) = &mut kernel {
-            endpoints = prepare_kernel(kernel, config, &keys, &lists, &addresses)?;
+            endpoints = prepare_kernel(kernel, config, &keys, &lists, &addresses, &interfaces)?;
         }
         let (kernel, interfaces) = attach_all(kernel, interfaces, config.xdp.mode)?;
 
@@ -268,7 +268,8 @@ impl Daemon {
 
     fn refresh_endpoints(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
-        let endpoints = concrete(&self.bound, &local_addresses());
+        let attached: Vec<u32> = self.interfaces.iter().map(|served| served.interface.index).collect();
+        let endpoints = concrete(&self.bound, local_addresses(), &attached);
         if endpoints == self.endpoints {
             return;
         }
@@ -296,7 +297,14 @@ fn find_interfaces(names: &[String]) -> anyhow::Result<Vec<Interface>> {
             format!("interface {name} doesn't exist; there are: {}", existing.join(", "))
         })
     };
-    names.iter().map(find).collect()
+    let mut found: Vec<Interface> = Vec::new();
+    for name in names {
+        let interface = find(name)?;
+        if !found.contains(&interface) {
+            found.push(interface);
+        }
+    }
+    Ok(found)
 }
 
 /// Listens on the control socket. A tracker without one still tracks, but two trackers on one socket are an error.
@@ -316,6 +324,9 @@ type Loaded = Result<Kernel, String>;
 
 fn load_kernel(config: &Config, wanted: bool) -> anyhow::Result<Loaded> {
     if !wanted {
+        if matches!(config.xdp.mode, XdpMode::Native | XdpMode::Generic) {
+            bail!("--xdp {}: on which interface? Name it with --iface or in xdp.interfaces", config.xdp.mode);
+        }
         return Ok(Err("no interface".to_owned()));
     }
     if config.xdp.mode == XdpMode::Off {
@@ -338,11 +349,13 @@ fn prepare_kernel(
     keys: &Keys,
     lists: &Lists,
     bound: &[SocketAddr],
+    interfaces: &[Interface],
 ) -> anyhow::Result<Vec<SocketAddr>> {
     kernel.set_keys(keys)?;
     lists.fill(kernel)?;
     kernel.set_settings(&settings(config, lists))?;
-    let endpoints = concrete(bound, &local_addresses());
+    let attached: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
+    let endpoints = concrete(bound, local_addresses(), &attached);
     kernel.set_endpoints(&Endpoints::new(endpoints.iter().copied()))?;
     Ok(endpoints)
 }
@@ -446,19 +459,20 @@ fn local_addresses() -> Vec<InterfaceAddress> {
     })
 }
 
-/// The addresses that the program serves: it compares destinations, so a wildcard becomes all addresses of the machine.
-fn concrete(bound: &[SocketAddr], locals: &[InterfaceAddress]) -> Vec<SocketAddr> {
-    let mut endpoints = Vec::new();
-    for address in bound {
-        if address.ip().is_unspecified() {
-            let same_family = locals.iter().filter(|local| local.ip.is_ipv4() == address.is_ipv4());
-            endpoints.extend(same_family.map(|local| SocketAddr::new(local.ip, address.port())));
-        } else {
-            endpoints.push(*address);
+/// The addresses that the program serves: it compares destinations, so a wildcard becomes all addresses of the machine. There is room for
+/// so many of each family; the first ones are configured as such or on an interface of the program.
+fn concrete(bound: &[SocketAddr], mut locals: Vec<InterfaceAddress>, interfaces: &[u32]) -> Vec<SocketAddr> {
+    locals.sort_by_key(|local| (!interfaces.contains(&local.interface), local.ip));
+    let (wildcards, mut endpoints): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        bound.iter().partition(|address| address.ip().is_unspecified());
+    for local in locals {
+        for wildcard in wildcards.iter().filter(|wildcard| wildcard.is_ipv4() == local.ip.is_ipv4()) {
+            let endpoint = SocketAddr::new(local.ip, wildcard.port());
+            if !endpoints.contains(&endpoint) {
+                endpoints.push(endpoint);
+            }
         }
     }
-    endpoints.sort_unstable();
-    endpoints.dedup();
     for (family, v4) in [("IPv4", true), ("IPv6", false)] {
         let count = endpoints.iter().filter(|endpoint| endpoint.is_ipv4() == v4).count();
         if count > ENDPOINTS_PER_FAMILY {
@@ -475,13 +489,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wildcards_become_the_addresses_of_their_family() {
-        let locals = ["127.0.0.1", "192.0.2.1", "::1"]
-            .map(|ip| InterfaceAddress { interface: 1, ip: ip.parse().expect("an address") });
+    fn wildcards_become_the_addresses_of_their_family_those_of_the_program_first() {
+        let locals = [(1, "127.0.0.1"), (1, "::1"), (2, "192.0.2.1"), (2, "192.0.2.2")]
+            .map(|(interface, ip)| InterfaceAddress { interface, ip: ip.parse().expect("an address") });
         let bound = ["0.0.0.0:1", "[::]:2", "192.0.2.1:1"].map(|text| text.parse().expect("an address"));
-        let expected: Vec<SocketAddr> =
-            ["127.0.0.1:1", "192.0.2.1:1", "[::1]:2"].map(|text| text.parse().expect("an address")).into();
-        assert_eq!(concrete(&bound, &locals), expected);
+        let expected = ["192.0.2.1:1", "192.0.2.2:1", "127.0.0.1:1", "[::1]:2"]
+            .map(|text| text.parse::<SocketAddr>().expect("an address"));
+        assert_eq!(concrete(&bound, locals.to_vec(), &[2]), expected);
     }
 
     #[test]

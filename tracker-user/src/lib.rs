@@ -15,6 +15,9 @@
 //! the writer, one for signals, one for the control socket. They are joined by channels, one event queue a worker, and lists that
 //! are swapped whole.
 //!
+//! Features: `xdp` (default) carries the BPF object inside the binary and needs it at build time; without it the tracker answers over
+//! sockets only.
+//!
 //! ```
 //! use tracker_user::config::Config;
 //!
