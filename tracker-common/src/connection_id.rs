@@ -54,7 +54,7 @@ impl Keys {
     }
 
     /// The 64 bytes that [`Keys::from_bytes`] takes.
-    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         let (chunks, _) = bytes.as_chunks_mut::<16>();
         for (chunk, slot) in chunks.iter_mut().zip(&self.slots) {

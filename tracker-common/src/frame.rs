@@ -46,7 +46,7 @@ pub trait Frame {
     /// Cuts or grows the frame at its end; false when that is impossible, and then the frame is as it was.
     fn set_len(&mut self, len: usize) -> bool;
     /// True when a loopback interface brought the frame.
-    fn from_loopback(&self) -> bool;
+    fn is_from_loopback(&self) -> bool;
 }
 
 /// An IPv4 or IPv6 address in whole words, native-endian, as it is best kept in registers.
@@ -409,7 +409,7 @@ impl Frame for BufferFrame<'_> {
         fits
     }
 
-    fn from_loopback(&self) -> bool {
+    fn is_from_loopback(&self) -> bool {
         self.loopback
     }
 }

@@ -76,7 +76,7 @@ impl Frame for Packet<'_> {
     }
 
     #[inline(always)]
-    fn from_loopback(&self) -> bool {
+    fn is_from_loopback(&self) -> bool {
         // SAFETY: the kernel passes a valid context and keeps it while the program runs.
         unsafe { (*self.context).ingress_ifindex == LOOPBACK_IFINDEX }
     }

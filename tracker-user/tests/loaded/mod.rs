@@ -3,14 +3,13 @@
 //! Shared by the tests that need the loaded program but no traffic. Maps are written as plain bytes, not through the daemon's code.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
+use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray};
-use aya::programs::{ProgramInfo, TestRun as _, TestRunOptions, Xdp};
-use aya::{Ebpf, EbpfLoader};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use bytemuck::Pod;
-use tracker_common::connection_id::{Epoch, Keys};
+use tracker_common::connection_id::Keys;
 use tracker_common::counters::Counters;
 use tracker_common::settings::{Endpoints, Settings, block4_bit, names};
 use tracker_common::verdict::{Class, Verdict};
@@ -19,50 +18,37 @@ const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 const XDP_TX: u32 = 3;
 
-/// Where `cargo xtask build-ebpf` puts the object.
-pub fn object_path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/bpf/tracker-ebpf")
-}
-
 /// What became of one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub verdict: Verdict,
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
     /// The frame as the program left it.
-    pub frame: Vec<u8>,
+    pub(crate) frame: Vec<u8>,
 }
 
-pub struct LoadedProgram {
-    ebpf: Ebpf,
+pub(crate) struct LoadedProgram {
+    pub(crate) ebpf: Ebpf,
 }
 
 impl LoadedProgram {
     /// Loads the program; every instance has maps of its own.
-    pub fn load() -> Self {
-        let path = object_path();
-        let object = std::fs::read(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask build-ebpf`", path.display()));
-        let mut ebpf = EbpfLoader::new().load(&object).expect("the kernel takes the maps");
+    pub(crate) fn load() -> Self {
+        let mut ebpf = Ebpf::load_file(env!("TRACKER_EBPF_OBJECT")).expect("the kernel takes the maps");
         let program: &mut Xdp =
             ebpf.program_mut(names::PROGRAM).expect("the program is there").try_into().unwrap();
         program.load().expect("the verifier takes the program");
         Self { ebpf }
     }
 
-    pub fn info(&self) -> ProgramInfo {
-        let program: &Xdp = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();
-        program.info().unwrap()
-    }
-
-    pub fn set_settings(&mut self, settings: &Settings) {
+    pub(crate) fn set_settings(&mut self, settings: &Settings) {
         self.set(names::SETTINGS, settings);
     }
 
-    pub fn set_endpoints(&mut self, endpoints: &Endpoints) {
+    pub(crate) fn set_endpoints(&mut self, endpoints: &Endpoints) {
         self.set(names::ENDPOINTS, endpoints);
     }
 
-    pub fn set_keys(&mut self, keys: &Keys) {
+    pub(crate) fn set_keys(&mut self, keys: &Keys) {
         self.set(names::KEYS, keys);
     }
 
@@ -79,7 +65,7 @@ impl LoadedProgram {
     }
 
     /// Swaps in an access list.
-    pub fn set_access_list(&mut self, info_hashes: &[[u8; 20]]) {
+    pub(crate) fn set_access_list(&mut self, info_hashes: &[[u8; 20]]) {
         const BPF_F_NO_PREALLOC: u32 = 1;
         let mut list = HashMap::<MapData, [u8; 20], u8>::create(1024, BPF_F_NO_PREALLOC).unwrap();
         for info_hash in info_hashes {
@@ -90,7 +76,7 @@ impl LoadedProgram {
     }
 
     /// Blocks prefixes, each an address and a length.
-    pub fn block(&mut self, prefixes: &[(IpAddr, u8)]) {
+    pub(crate) fn block(&mut self, prefixes: &[(IpAddr, u8)]) {
         for (address, length) in prefixes {
             match address {
                 IpAddr::V4(address) => {
@@ -113,7 +99,7 @@ impl LoadedProgram {
         }
     }
 
-    pub fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         let map = self.ebpf.map(names::COUNTERS).unwrap();
         let counters = PerCpuArray::<_, [u64; Verdict::COUNT]>::try_from(map).unwrap();
         let mut sum = Counters::ZERO;
@@ -127,7 +113,7 @@ impl LoadedProgram {
     ///
     /// Checks that exactly one counter rose, by one, and that it belongs to the action.
     #[track_caller]
-    pub fn run(&mut self, frame: &[u8], ingress: u32) -> Outcome {
+    pub(crate) fn run(&mut self, frame: &[u8], ingress: u32) -> Outcome {
         let before = self.counters();
         let program: &Xdp = self.ebpf.program(names::PROGRAM).unwrap().try_into().unwrap();
         let mut out = vec![0; 4096];
@@ -162,21 +148,4 @@ impl LoadedProgram {
 fn set_words<const N: usize>(map: &mut aya::maps::Map, words: &[u32]) {
     let words: [u32; N] = words.try_into().unwrap();
     Array::<_, [u32; N]>::try_from(map).unwrap().set(0, words, 0).unwrap();
-}
-
-/// The clock that the program reads, in nanoseconds.
-pub fn now_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Runs `f` within one epoch: once more when the epoch changed meanwhile.
-pub fn within_one_epoch<R>(mut f: impl FnMut(Epoch) -> R) -> R {
-    loop {
-        let epoch = Epoch::at(now_ns());
-        let result = f(epoch);
-        if Epoch::at(now_ns()) == epoch {
-            return result;
-        }
-    }
 }
