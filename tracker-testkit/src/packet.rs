@@ -253,7 +253,8 @@ impl PacketBuilder {
         self.fragment(offset, false)
     }
 
-    fn fragment(mut self, offset: u16, more: bool) -> Self {
+    /// Makes the packet a fragment, `offset` bytes into the datagram (a multiple of eight).
+    pub fn fragment(mut self, offset: u16, more: bool) -> Self {
         assert!(offset.is_multiple_of(8), "fragment offsets count in units of eight bytes");
         match self.network {
             Network::V6 { .. } => {

@@ -47,28 +47,19 @@ pub struct Case {
 }
 
 impl Case {
-    /// What a path has to be able to do beside plain datagrams.
+    /// What a path has to be able to do, with repetitions.
     pub fn needs(&self) -> Vec<Need> {
         let mut needs = Vec::new();
         for step in &self.steps {
-            if let Step::Exchange { source, .. } | Step::Flood { source, .. } = step {
-                let need = Need::Family(source.family);
-                if !needs.contains(&need) {
-                    needs.push(need);
+            match step {
+                Step::Exchange { source, id, .. } => {
+                    needs.extend(source.needs());
+                    if let Id::Of(other) = id {
+                        needs.extend(other.needs());
+                    }
                 }
-            }
-            let need = match step {
-                Step::Exchange { source: Source { host: Host::Odd(_), .. }, .. }
-                | Step::Exchange { source: Source { port: SourcePort::Zero, .. }, .. } => Need::AnySource,
-                Step::Exchange { source: Source { family: Family::Mapped, .. }, .. } => Need::MappedSource,
-                Step::Exchange { source: Source { shape, .. }, .. } if *shape != Shape::Plain => {
-                    Need::Shape(*shape)
-                }
-                Step::EpochsPass(_) => Need::Clock,
-                _ => continue,
-            };
-            if !needs.contains(&need) {
-                needs.push(need);
+                Step::Flood { source, .. } => needs.extend(source.needs()),
+                Step::EpochsPass(_) => needs.push(Need::Clock),
             }
         }
         needs
@@ -201,6 +192,21 @@ pub enum Shape {
 }
 
 impl Source {
+    /// What a path has to be able to do to send from here.
+    fn needs(&self) -> Vec<Need> {
+        let mut needs = vec![match self.family {
+            Family::Mapped => Need::MappedSource,
+            family => Need::Family(family),
+        }];
+        if matches!(self.host, Host::Odd(_)) || self.port == SourcePort::Zero {
+            needs.push(Need::AnySource);
+        }
+        if self.shape != Shape::Plain {
+            needs.push(Need::Shape(self.shape));
+        }
+        needs
+    }
+
     /// The same host at another port.
     pub fn second_port(self) -> Self {
         Self { port: SourcePort::Second, ..self }

@@ -101,6 +101,7 @@ pub fn access_list(setup: &Setup, markers: &[[u8; 20]]) -> String {
 
 /// Plays a case. The error is a text for a person.
 pub fn check(case: &Case, path: &mut dyn Path) -> Result<(), String> {
+    let _played = NamedInPanics(case);
     let mut player = Player { path, first_ids: HashMap::new(), unsettled: Vec::new() };
     for (number, step) in case.steps.iter().enumerate() {
         player.step(step).map_err(|what| {
@@ -137,6 +138,17 @@ pub fn check_all<P: Path>(cases: &[Case], mut start: impl FnMut(&Setup) -> P) ->
     assert!(failures.is_empty(), "{} of {played} cases failed\n\n{}", failures.len(), failures.join("\n\n"));
     assert!(played > 0, "no case was played");
     played
+}
+
+/// Says which case was being played when a path panics.
+struct NamedInPanics<'a>(&'a Case);
+
+impl Drop for NamedInPanics<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("while playing {} \"{}\"", self.0.row, self.0.name);
+        }
+    }
 }
 
 struct Player<'a> {
