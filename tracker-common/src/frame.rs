@@ -226,6 +226,9 @@ impl<const AT: usize> Network for V6<AT> {
             _ => return Err(Verdict::PassOther),
         }
         let [s0, s1, d0, d1] = frame.load::<[u64; 4]>(Self::IP + 8).ok_or(Verdict::PassLength)?;
+        if s0 == 0 && u64::from_be(s1) >> 32 == 0xffff {
+            return Err(Verdict::PassMapped);
+        }
         udp::<F, Self>(frame, Ip6(s0, s1), Ip6(d0, d1))
     }
 

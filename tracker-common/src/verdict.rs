@@ -68,6 +68,8 @@ verdicts! {
     PassFragment "pass_fragment" Pass,
     /// U21: IPv6 extension headers.
     PassExtensionHeader "pass_extension_header" Pass,
+    /// U20: an IPv6 packet from an IPv4-mapped address. Sockets make an IPv4 peer of it, if the stack lets it through at all.
+    PassMapped "pass_mapped" Pass,
     /// Lengths that disagree, or a frame shorter than its headers say.
     PassLength "pass_length" Pass,
     /// U21: a checksum that doesn't hold.

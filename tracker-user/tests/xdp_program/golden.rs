@@ -268,6 +268,7 @@ fn golden_of_one_family(epoch: Epoch) -> Vec<Golden> {
         ("IPv4 unspecified as source", from("0.0.0.0", tracker_v4()), Verdict::DropSource, None),
         ("IPv6 multicast as source", from("ff02::1", tracker_v6()), Verdict::DropSource, None),
         ("IPv6 unspecified as source", from("::", tracker_v6()), Verdict::DropSource, None),
+        ("an IPv4-mapped source", from("::ffff:192.0.2.7", tracker_v6()), Verdict::PassMapped, None),
         ("a blocked IPv4 network", from("203.0.113.9", tracker_v4()), Verdict::DropBlocked, None),
         ("a blocked IPv4 address", from("192.0.2.66", tracker_v4()), Verdict::DropBlocked, None),
         ("a blocked IPv6 network", from("2001:db8:bad::1", tracker_v6()), Verdict::DropBlocked, None),
