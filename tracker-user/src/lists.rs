@@ -4,6 +4,7 @@
 //! none. Workers see a list change as a whole, by [`Shared`]. The text of the access list's file is edited line by line, so that its
 //! comments stay. Tests are below.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -151,7 +152,8 @@ impl Lists {
         let mut list = AccessList::clone(&self.access());
         let removed = hashes.iter().filter(|hash| list.remove(hash)).count();
         let old_text = self.text()?;
-        let text = without(&old_text, |hash| hashes.contains(hash));
+        let gone: HashSet<&InfoHash> = hashes.iter().collect();
+        let text = without(&old_text, |hash| gone.contains(hash));
         self.commit(&old_text, &text, list, &Edit::Remove(&hashes), kernel)?;
         let unlisted = hashes.len() - removed;
         Ok(self.done(&format!("{removed} removed, {unlisted} not listed")))
@@ -380,11 +382,10 @@ fn without(text: &str, gone: impl Fn(&InfoHash) -> bool) -> String {
 
 /// The text with lines for these torrents at its end, where they are missing.
 fn with_hashes(text: &str, hashes: &[InfoHash]) -> String {
-    let listed: std::collections::HashSet<InfoHash> = text.lines().filter_map(hash_of).collect();
-    let mut new = std::collections::HashSet::new();
+    let mut listed: HashSet<InfoHash> = text.lines().filter_map(hash_of).collect();
     let mut text = text.to_owned();
     for hash in hashes {
-        if listed.contains(hash) || !new.insert(*hash) {
+        if !listed.insert(*hash) {
             continue;
         }
         if !text.is_empty() && !text.ends_with('\n') {

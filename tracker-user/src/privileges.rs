@@ -11,7 +11,7 @@ pub enum Capability {
     NetAdmin = 12,
     /// Everything, before Linux 5.8 split `CAP_BPF` off; the kernel still takes it instead.
     SysAdmin = 21,
-    /// Pointer arithmetic with the packet's end, which the verifier allows only with it.
+    /// Pointer arithmetic that depends on the path (a verdict's counter), which the verifier refuses without it.
     Perfmon = 38,
     /// Load programs, make maps.
     Bpf = 39,

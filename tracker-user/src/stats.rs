@@ -48,7 +48,8 @@ impl Display for InterfaceMode {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         write!(out, "{} {}", self.name, self.mode)?;
         match &self.reason {
-            Some(reason) => write!(out, " ({reason})"),
+            // One interface a line, whatever the kernel has to say.
+            Some(reason) => write!(out, " ({})", reason.replace('\n', " ")),
             None => Ok(()),
         }
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
-use aya::programs::Xdp;
 use aya::programs::links::FdLink;
+use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use tracker_common::settings::names;
 
@@ -50,7 +50,7 @@ impl Kernel {
             .program_mut(names::PROGRAM)
             .with_context(|| format!("the BPF object has no program {}", names::PROGRAM))?
             .try_into()?;
-        program.load().context("the verifier refused the program")?;
+        program.load().map_err(refusal)?;
         let pins = pin::pin_all(&directory, &ebpf);
         let maps = Maps::take(&mut ebpf)?;
         Ok(Self { ebpf, links: Vec::new(), maps, pins })
@@ -72,6 +72,25 @@ impl Drop for Kernel {
         self.links.clear();
         pin::remove(&self.pins);
     }
+}
+
+/// What the kernel objects to. The verifier explains itself at great length; its verdict is near the end.
+fn refusal(error: ProgramError) -> anyhow::Error {
+    let ProgramError::LoadError { io_error, verifier_log } = &error else {
+        return anyhow::Error::new(error).context("loading the program");
+    };
+    let log = verifier_log.to_string();
+    log::debug!("the verifier's log:\n{log}");
+    let statistics = ["processed ", "verification time ", "stack depth "];
+    let verdict = log
+        .lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !statistics.iter().any(|start| line.starts_with(start)))
+        .unwrap_or("no explanation");
+    anyhow!(
+        "the kernel refused the program ({io_error}): {verdict}; log_level = \"debug\" shows the verifier's whole log"
+    )
 }
 
 /// The maps as this binary's object wants them, to compare pinned ones with.
