@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         Task::Setup(flags) => setup::run(&flags),
         Task::BuildEbpf(flags) => build_ebpf::run(&flags).map(drop),
         Task::Run(flags) => run::run(&flags),
-        Task::Test(flags) => test::run(&flags),
+        Task::Test(flags) => return test::run(&flags),
         Task::Bench(bench) => bench::run(&bench),
         Task::Lint => lint::run(),
     };
