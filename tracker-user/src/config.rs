@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 use tracker_common::table::layout::Cell;
 use tracker_core::policy::{self, BadPolicy, Policy};
 
+mod refusal;
+
+pub use refusal::ConfigError;
+
 /// Comment lines and default of one key, as `config print` shows them.
 struct Key {
     name: &'static str,
@@ -271,16 +275,6 @@ choice! {
     }
 }
 
-/// Why a configuration is refused, with everything an operator needs to mend it.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}:{line}: {reason}{help}")]
-pub struct ConfigError {
-    file: String,
-    line: usize,
-    reason: String,
-    help: String,
-}
-
 impl Config {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
@@ -291,15 +285,12 @@ impl Config {
 
     /// Checks the text of a file; `file` is what errors call it.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let refuse = |at: Range<usize>, reason: String| ConfigError {
-            file: file.to_owned(),
-            line: line_at(text, at.start),
-            help: help_at(text, at.start),
-            reason,
-        };
+        let refuse = |at: Range<usize>, reason: String| ConfigError::at(file, text, at.start, reason);
         let config: Self = toml::from_str(text)
             .map_err(|error| refuse(error.span().unwrap_or(0..0), error.message().replace('\n', " ")))?;
-        config.validate().map_err(|(key, reason)| refuse(span_of(text, key).unwrap_or(0..0), reason))?;
+        config
+            .validate()
+            .map_err(|(key, reason)| refuse(refusal::span_of(text, key).unwrap_or(0..0), reason))?;
         Ok(config)
     }
 
@@ -423,53 +414,6 @@ fn keys(out: &mut String, list: &[Key]) {
         comment(out, key.comment);
         out.push_str(&format!("{} = {}\n", key.name, key.value));
     }
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
-}
-
-/// Where the value of `section.key` (or of a key without section) stands.
-fn span_of(text: &str, key: &str) -> Option<Range<usize>> {
-    let document = toml::de::DeTable::parse(text).ok()?;
-    let mut table = document.get_ref();
-    let mut parts = key.split('.').peekable();
-    while let Some(part) = parts.next() {
-        let value = table.get(part)?;
-        if parts.peek().is_none() {
-            return Some(value.span());
-        }
-        table = value.get_ref().as_table()?;
-    }
-    None
-}
-
-/// The comment of the key whose line holds `offset`: it says what is allowed.
-fn help_at(text: &str, offset: usize) -> String {
-    let Ok(document) = toml::de::DeTable::parse(text) else { return String::new() };
-    let defaults = Config::default();
-    let tables = defaults.tables();
-    for (key, value) in document.get_ref() {
-        if let Some(table) = value.get_ref().as_table() {
-            let Some((name, _, list)) = tables.iter().find(|(name, ..)| *name == key.get_ref()) else {
-                continue;
-            };
-            for (key, value) in table {
-                if (key.span().start..value.span().end).contains(&offset) {
-                    return help(&format!("{name}."), list, key.get_ref());
-                }
-            }
-        } else if (key.span().start..value.span().end).contains(&offset) {
-            return help("", &defaults.keys(), key.get_ref());
-        }
-    }
-    String::new()
-}
-
-fn help(prefix: &str, list: &[Key], name: &str) -> String {
-    let Some(key) = list.iter().find(|key| key.name == name) else { return String::new() };
-    let comment: String = key.comment.concat();
-    format!("\n  {prefix}{name}:{comment} Default: {}", key.value)
 }
 
 #[cfg(test)]

@@ -14,17 +14,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use tracker_common::connection_id::Keys;
 use tracker_common::counters::Counters;
-use tracker_common::settings::{ENDPOINTS_PER_FAMILY, Endpoints, Settings};
+use tracker_common::settings::Endpoints;
 
-use crate::bpf::{AttachMode, Kernel};
-use crate::config::{BadConnectionId, Config, XdpMode};
+use crate::bpf::Kernel;
+use crate::config::Config;
 use crate::control::{self, Request, Response};
-use crate::interface::{self, Interface, InterfaceAddress};
+use crate::in_kernel::{self, Served};
+use crate::interface::Interface;
 use crate::lists::Lists;
 use crate::state::State;
-use crate::stats::{self, InterfaceMode, Stats};
+use crate::stats::{self, Stats};
 use crate::udp::bind::{self, Bound};
 use crate::udp::worker::{self, Tally, WorkerContext};
 use crate::writer_thread::Writer;
@@ -81,15 +81,9 @@ struct Daemon {
     stopping: Arc<AtomicBool>,
 }
 
-/// An interface of the configuration and what became of it.
-struct Served {
-    interface: Interface,
-    result: InterfaceMode,
-}
-
 impl Daemon {
     fn start(config: &Config, events: &Sender<Event>) -> anyhow::Result<Self> {
-        let interfaces = find_interfaces(&config.xdp.interfaces)?;
+        let interfaces = in_kernel::find_interfaces(&config.xdp.interfaces)?;
         let bound = bind::bind_all(&config.udp)?;
         let control = listen(config)?;
         let state = State::open(&config.state_directory);
@@ -99,12 +93,12 @@ impl Daemon {
             Writer::start(config, bound.iter().map(|bound| bound.sockets.len()).sum(), events.clone())?;
 
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
-        let mut kernel = load_kernel(config, !interfaces.is_empty())?;
+        let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
         let mut endpoints = Vec::new();
         if let Ok(kernel) = &mut kernel {
-            endpoints = prepare_kernel(kernel, config, &keys, &lists, &addresses, &interfaces)?;
+            endpoints = in_kernel::prepare(kernel, config, &keys, &lists, &addresses, &interfaces)?;
         }
-        let (kernel, interfaces) = attach_all(kernel, interfaces, config.xdp.mode)?;
+        let (kernel, interfaces) = in_kernel::attach_all(kernel, interfaces, config.xdp.mode)?;
 
         let stopping = Arc::new(AtomicBool::new(false));
         let mut workers = Vec::new();
@@ -149,7 +143,7 @@ impl Daemon {
 
     /// Tells on stdout where the tracker can be reached, which mode answers and how to stop it.
     fn tell_readiness(&self) {
-        let locals = local_addresses();
+        let locals = in_kernel::local_addresses();
         let served: Vec<Interface> = self
             .interfaces
             .iter()
@@ -224,7 +218,7 @@ impl Daemon {
     /// The switches of the program, and the torrents that were tracked, follow the lists.
     fn lists_changed(&mut self) -> anyhow::Result<()> {
         if let Some(kernel) = &mut self.kernel {
-            kernel.set_settings(&settings(&self.config, &self.lists))?;
+            kernel.set_settings(&in_kernel::settings(&self.config, &self.lists))?;
         }
         self.writer.drop_denied(self.lists.access());
         Ok(())
@@ -269,7 +263,7 @@ impl Daemon {
     fn refresh_endpoints(&mut self) {
         let Some(kernel) = &mut self.kernel else { return };
         let attached: Vec<u32> = self.interfaces.iter().map(|served| served.interface.index).collect();
-        let endpoints = concrete(&self.bound, local_addresses(), &attached);
+        let endpoints = in_kernel::concrete(&self.bound, in_kernel::local_addresses(), &attached);
         if endpoints == self.endpoints {
             return;
         }
@@ -286,27 +280,6 @@ impl Daemon {
     }
 }
 
-fn find_interfaces(names: &[String]) -> anyhow::Result<Vec<Interface>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let all = interface::interfaces().context("asking for the network interfaces")?;
-    let find = |name: &String| {
-        all.iter().find(|interface| interface.name == *name).cloned().with_context(|| {
-            let existing: Vec<&str> = all.iter().map(|interface| interface.name.as_str()).collect();
-            format!("interface {name} doesn't exist; there are: {}", existing.join(", "))
-        })
-    };
-    let mut found: Vec<Interface> = Vec::new();
-    for name in names {
-        let interface = find(name)?;
-        if !found.contains(&interface) {
-            found.push(interface);
-        }
-    }
-    Ok(found)
-}
-
 /// Listens on the control socket. A tracker without one still tracks, but two trackers on one socket are an error.
 fn listen(config: &Config) -> anyhow::Result<Result<control::Listener, String>> {
     match control::Listener::bind(&config.control.socket) {
@@ -316,195 +289,5 @@ fn listen(config: &Config) -> anyhow::Result<Result<control::Listener, String>> 
             Ok(Err(format!("{error:#}")))
         }
         Err(error) => Err(error),
-    }
-}
-
-/// The program, or why there is none.
-type Loaded = Result<Kernel, String>;
-
-fn load_kernel(config: &Config, wanted: bool) -> anyhow::Result<Loaded> {
-    if !wanted {
-        if matches!(config.xdp.mode, XdpMode::Native | XdpMode::Generic) {
-            bail!("--xdp {}: on which interface? Name it with --iface or in xdp.interfaces", config.xdp.mode);
-        }
-        return Ok(Err("no interface".to_owned()));
-    }
-    if config.xdp.mode == XdpMode::Off {
-        return Ok(Err("switched off".to_owned()));
-    }
-    match Kernel::load(&config.xdp) {
-        Ok(kernel) => Ok(Ok(kernel)),
-        Err(error) if config.xdp.mode == XdpMode::Auto => {
-            log::warn!("the XDP program isn't loaded, sockets answer everything: {error:#}");
-            Ok(Err(format!("{error:#}")))
-        }
-        Err(error) => Err(error.context(format!("--xdp {}: the XDP program isn't loaded", config.xdp.mode))),
-    }
-}
-
-/// Writes everything that the program needs before the first packet.
-fn prepare_kernel(
-    kernel: &mut Kernel,
-    config: &Config,
-    keys: &Keys,
-    lists: &Lists,
-    bound: &[SocketAddr],
-    interfaces: &[Interface],
-) -> anyhow::Result<Vec<SocketAddr>> {
-    kernel.set_keys(keys)?;
-    lists.fill(kernel)?;
-    kernel.set_settings(&settings(config, lists))?;
-    let attached: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
-    let endpoints = concrete(bound, local_addresses(), &attached);
-    kernel.set_endpoints(&Endpoints::new(endpoints.iter().copied()))?;
-    Ok(endpoints)
-}
-
-/// Attaches to each interface as well as it can be done; an explicit mode that can't be had is an error.
-fn attach_all(
-    loaded: Loaded,
-    interfaces: Vec<Interface>,
-    wanted: XdpMode,
-) -> anyhow::Result<(Option<Kernel>, Vec<Served>)> {
-    let mut served = Vec::new();
-    let mut kernel = match loaded {
-        Ok(kernel) => kernel,
-        Err(reason) => {
-            for interface in interfaces {
-                let result = InterfaceMode {
-                    name: interface.name.clone(),
-                    mode: "off".to_owned(),
-                    reason: Some(reason.clone()),
-                };
-                served.push(Served { interface, result });
-            }
-            return Ok((None, served));
-        }
-    };
-    for interface in interfaces {
-        match attach(&mut kernel, &interface, wanted) {
-            Ok(result) => served.push(Served { interface, result }),
-            Err(error) => {
-                kernel.detach();
-                return Err(error);
-            }
-        }
-    }
-    if served.iter().all(|served| served.result.mode == "off") {
-        kernel.detach();
-        return Ok((None, served));
-    }
-    Ok((Some(kernel), served))
-}
-
-fn attach(kernel: &mut Kernel, interface: &Interface, wanted: XdpMode) -> anyhow::Result<InterfaceMode> {
-    let name = &interface.name;
-    let attached = |mode: AttachMode, reason: Option<String>| {
-        log::info!("{name}: the XDP program is attached in {} mode", mode.name());
-        InterfaceMode { name: name.clone(), mode: mode.name().to_owned(), reason }
-    };
-    let explicit = match wanted {
-        XdpMode::Native => Some(AttachMode::Native),
-        XdpMode::Generic => Some(AttachMode::Generic),
-        XdpMode::Auto | XdpMode::Off => None,
-    };
-    if let Some(mode) = explicit {
-        return match kernel.attach(interface, mode) {
-            Ok(()) => Ok(attached(mode, None)),
-            Err(refused) => bail!("{name}: no XDP in {} mode: {}", mode.name(), refused.reason),
-        };
-    }
-    let mut reason = None;
-    for (mode, next) in [(AttachMode::Native, "generic mode"), (AttachMode::Generic, "sockets alone")] {
-        if mode == AttachMode::Native && interface.loopback {
-            reason = Some("a loopback interface has no native XDP".to_owned());
-            continue;
-        }
-        match kernel.attach(interface, mode) {
-            Ok(()) => return Ok(attached(mode, reason)),
-            Err(refused) => {
-                let next = if refused.other_mode_may_work { next } else { "sockets alone" };
-                log::warn!(
-                    "{name}: no XDP in {} mode: {}; going on with {next}",
-                    mode.name(),
-                    refused.reason
-                );
-                reason = Some(refused.reason);
-                if !refused.other_mode_may_work {
-                    break;
-                }
-            }
-        }
-    }
-    Ok(InterfaceMode { name: name.clone(), mode: "off".to_owned(), reason })
-}
-
-fn settings(config: &Config, lists: &Lists) -> Settings {
-    let (block4, block6) = lists.blocks_any();
-    Settings {
-        access_mode: lists.kernel_mode(),
-        errors_per_window: match config.udp.bad_connection_id {
-            BadConnectionId::Error => config.udp.errors_per_second,
-            BadConnectionId::Drop => 0,
-        },
-        block4: u32::from(block4),
-        block6: u32::from(block6),
-    }
-}
-
-fn local_addresses() -> Vec<InterfaceAddress> {
-    interface::addresses().unwrap_or_else(|error| {
-        log::warn!("asking for the machine's addresses: {error}");
-        Vec::new()
-    })
-}
-
-/// The addresses that the program serves: it compares destinations, so a wildcard becomes all addresses of the machine. There is room for
-/// so many of each family; the first ones are configured as such or on an interface of the program.
-fn concrete(bound: &[SocketAddr], mut locals: Vec<InterfaceAddress>, interfaces: &[u32]) -> Vec<SocketAddr> {
-    locals.sort_by_key(|local| (!interfaces.contains(&local.interface), local.ip));
-    let (wildcards, mut endpoints): (Vec<SocketAddr>, Vec<SocketAddr>) =
-        bound.iter().partition(|address| address.ip().is_unspecified());
-    for local in locals {
-        for wildcard in wildcards.iter().filter(|wildcard| wildcard.is_ipv4() == local.ip.is_ipv4()) {
-            let endpoint = SocketAddr::new(local.ip, wildcard.port());
-            if !endpoints.contains(&endpoint) {
-                endpoints.push(endpoint);
-            }
-        }
-    }
-    for (family, v4) in [("IPv4", true), ("IPv6", false)] {
-        let count = endpoints.iter().filter(|endpoint| endpoint.is_ipv4() == v4).count();
-        if count > ENDPOINTS_PER_FAMILY {
-            log::debug!(
-                "{count} {family} addresses and ports are served, {ENDPOINTS_PER_FAMILY} of them in the kernel, the others by the sockets"
-            );
-        }
-    }
-    endpoints
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wildcards_become_the_addresses_of_their_family_those_of_the_program_first() {
-        let locals = [(1, "127.0.0.1"), (1, "::1"), (2, "192.0.2.1"), (2, "192.0.2.2")]
-            .map(|(interface, ip)| InterfaceAddress { interface, ip: ip.parse().expect("an address") });
-        let bound = ["0.0.0.0:1", "[::]:2", "192.0.2.1:1"].map(|text| text.parse().expect("an address"));
-        let expected = ["192.0.2.1:1", "192.0.2.2:1", "127.0.0.1:1", "[::1]:2"]
-            .map(|text| text.parse::<SocketAddr>().expect("an address"));
-        assert_eq!(concrete(&bound, locals.to_vec(), &[2]), expected);
-    }
-
-    #[test]
-    fn missing_interface_is_named_with_the_existing_ones() {
-        let error =
-            find_interfaces(&["nosuch0".to_owned()]).map(|_| ()).expect_err("it doesn't exist").to_string();
-        assert!(
-            error.contains("interface nosuch0 doesn't exist; there are: ") && error.contains("lo"),
-            "{error}"
-        );
     }
 }

@@ -6,7 +6,8 @@
 //! - [`command`]: the verbs that end: `config …`, `map …`.
 //! - [`daemon`]: the start order, the main loop, the stop.
 //! - [`udp`]: sockets and their workers; [`writer_thread`]: the thread that applies their events to the swarm table.
-//! - [`bpf`]: the XDP program and its maps; [`interface`], [`privileges`]: what it can be attached to, and by whom.
+//! - [`bpf`]: the XDP program and its maps; `in_kernel`: what it is given to do; [`interface`], [`privileges`]: what it can be
+//!   attached to, and by whom.
 //! - [`lists`]: the access list and the block list, in files, in the sockets' sets and in the kernel; [`state`]: what else survives a
 //!   restart.
 //! - [`control`], [`stats`], [`signals`], [`ready`]: how the running tracker is asked, and what it tells.
@@ -34,6 +35,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod daemon;
+mod in_kernel;
 pub mod interface;
 pub mod lists;
 pub mod privileges;

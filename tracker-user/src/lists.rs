@@ -25,6 +25,10 @@ use crate::control::{Request, Response};
 use crate::state::{State, replace_file};
 use crate::stats;
 
+mod text;
+
+use text::{with_hashes, without};
+
 /// The lists as the socket workers see them; loaded once a batch.
 #[derive(Debug)]
 pub struct Shared {
@@ -368,33 +372,6 @@ fn replace_block(kernel: &mut Kernel, list: &BlockList) -> anyhow::Result<()> {
         }
     }
     kernel.replace_blocks(v4, v6)
-}
-
-/// The info hash of a line of the list's file; none in blank lines, comments and lines that aren't understood.
-fn hash_of(line: &str) -> Option<InfoHash> {
-    parse_info_hash(line.trim_start_matches('\u{feff}').split('#').next()?.trim()).ok()
-}
-
-/// The text without the lines of these torrents; everything else stays.
-fn without(text: &str, gone: impl Fn(&InfoHash) -> bool) -> String {
-    text.split_inclusive('\n').filter(|line| !hash_of(line).is_some_and(|hash| gone(&hash))).collect()
-}
-
-/// The text with lines for these torrents at its end, where they are missing.
-fn with_hashes(text: &str, hashes: &[InfoHash]) -> String {
-    let mut listed: HashSet<InfoHash> = text.lines().filter_map(hash_of).collect();
-    let mut text = text.to_owned();
-    for hash in hashes {
-        if !listed.insert(*hash) {
-            continue;
-        }
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text.push_str(&format_info_hash(hash));
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]

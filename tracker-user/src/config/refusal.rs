@@ -1,0 +1,71 @@
+//! Why a configuration is refused: file, line, and what is allowed there.
+//!
+//! Used by [`Config::parse`](super::Config::parse), whose tests test it. What is allowed is said by the comment of the key.
+
+use std::ops::Range;
+
+use super::{Config, Key};
+
+/// Why a configuration is refused, with everything an operator needs to mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}:{line}: {reason}{help}")]
+pub struct ConfigError {
+    file: String,
+    line: usize,
+    reason: String,
+    help: String,
+}
+
+impl ConfigError {
+    /// For what stands at an offset of the text.
+    pub(super) fn at(file: &str, text: &str, offset: usize, reason: String) -> Self {
+        Self { file: file.to_owned(), line: line_at(text, offset), help: help_at(text, offset), reason }
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes()[..offset.min(text.len())].iter().filter(|&&byte| byte == b'\n').count()
+}
+
+/// Where the value of `section.key` (or of a key without section) stands.
+pub(super) fn span_of(text: &str, key: &str) -> Option<Range<usize>> {
+    let document = toml::de::DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut parts = key.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let value = table.get(part)?;
+        if parts.peek().is_none() {
+            return Some(value.span());
+        }
+        table = value.get_ref().as_table()?;
+    }
+    None
+}
+
+/// The comment of the key whose line holds `offset`: it says what is allowed.
+fn help_at(text: &str, offset: usize) -> String {
+    let Ok(document) = toml::de::DeTable::parse(text) else { return String::new() };
+    let defaults = Config::default();
+    let tables = defaults.tables();
+    for (key, value) in document.get_ref() {
+        if let Some(table) = value.get_ref().as_table() {
+            let Some((name, _, list)) = tables.iter().find(|(name, ..)| *name == key.get_ref()) else {
+                continue;
+            };
+            for (key, value) in table {
+                if (key.span().start..value.span().end).contains(&offset) {
+                    return help(&format!("{name}."), list, key.get_ref());
+                }
+            }
+        } else if (key.span().start..value.span().end).contains(&offset) {
+            return help("", &defaults.keys(), key.get_ref());
+        }
+    }
+    String::new()
+}
+
+fn help(prefix: &str, list: &[Key], name: &str) -> String {
+    let Some(key) = list.iter().find(|key| key.name == name) else { return String::new() };
+    let comment: String = key.comment.concat();
+    format!("\n  {prefix}{name}:{comment} Default: {}", key.value)
+}
