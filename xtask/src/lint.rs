@@ -1,4 +1,4 @@
-//! `cargo xtask lint`: formatting and clippy with warnings denied, for both workspaces.
+//! `cargo xtask lint`: formatting and clippy with warnings denied, for all workspaces.
 //!
 //! The BPF program is linted for its own target by its own toolchain: for the host it would not even compile, and
 //! another compiler's opinion is not the one that counts.
@@ -12,9 +12,10 @@ use crate::{paths, setup};
 
 pub(crate) fn run() -> Result<()> {
     setup::run(&setup::Flags { tests: true, ..setup::Flags::default() })?;
-    let ebpf = paths::workspace().join("tracker-ebpf");
     cargo().args(["fmt", "--all", "--check"]).run()?;
-    Step::new("cargo").args(["fmt", "--check"]).dir(&ebpf).run()?;
+    for other_workspace in ["tracker-ebpf", "fuzz"] {
+        Step::new("cargo").args(["fmt", "--check"]).dir(&paths::workspace().join(other_workspace)).run()?;
+    }
 
     // tracker-user embeds the object, so there must be one before it can be looked at.
     build_ebpf::run(&build_ebpf::Flags::default())?;
