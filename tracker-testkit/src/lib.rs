@@ -6,7 +6,7 @@
 //! - [`payload`] builds BEP 15 requests;
 //! - [`verify`] reads an answer's frame and says what is wrong with it, [`answer`] its payload;
 //! - [`rows`] has the protocol's rows as data, [`run`] plays them;
-//! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`] is a client there;
+//! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`] and [`client`] are clients there;
 //! - [`skip`] is for tests that need what is missing.
 //!
 //! Nothing here uses the tracker's own parser, checksum or writer: a mistake there would hide itself.
@@ -26,6 +26,7 @@
 #![deny(unsafe_code)]
 
 pub mod answer;
+pub mod client;
 pub mod daemon;
 pub mod netns;
 pub mod packet;

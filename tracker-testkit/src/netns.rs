@@ -73,6 +73,13 @@ impl Namespace {
         })
     }
 
+    /// Makes a veth pair, one end here and one there.
+    #[track_caller]
+    pub fn cable_to(&self, other: &Self, here: &str, there: &str) {
+        // iproute2 takes whatever has a slash for a path.
+        self.ip(&format!("link add {here} type veth peer name {there} netns {}", other.path()));
+    }
+
     /// Lets every address of these networks be this host's own, to send from and to receive at.
     #[track_caller]
     pub fn own_networks(&self, v4: &str, v6: &str) {
@@ -135,8 +142,7 @@ impl Cable {
     #[track_caller]
     pub fn new() -> Self {
         let (client, server) = (Arc::new(Namespace::new()), Arc::new(Namespace::new()));
-        // iproute2 takes whatever has a slash for a path.
-        client.ip(&format!("link add client0 type veth peer name server0 netns {}", server.path()));
+        client.cable_to(&server, Self::CLIENT_INTERFACE, Self::SERVER_INTERFACE);
         for (namespace, interface, v4, v6) in [
             (&client, Self::CLIENT_INTERFACE, Self::CLIENT_V4, Self::CLIENT_V6),
             (&server, Self::SERVER_INTERFACE, Self::SERVER_V4, Self::SERVER_V6),

@@ -21,7 +21,11 @@ use tracker_testkit::skip::{Requirement, must_skip};
 fn rows_hold_for_the_handler_in_memory() {
     let cases = rows::all();
     let played = check_all(&cases, memory::Memory::new);
-    assert!(cases.iter().all(|case| case.needs().iter().all(|need| memory::offers(*need)) || is_about_frames(case)));
+    assert!(
+        cases
+            .iter()
+            .all(|case| case.needs().iter().all(|need| memory::offers(*need)) || is_about_frames(case))
+    );
     println!("{played} cases");
 }
 
