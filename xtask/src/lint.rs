@@ -3,7 +3,10 @@
 //! The BPF program is linted for its own target by its own toolchain: for the host it would not even compile, and
 //! another compiler's opinion is not the one that counts.
 
-use anyhow::Result;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
 
 use crate::build_ebpf::{self, build_step, ready_toolchain};
 use crate::run::cargo;
@@ -13,8 +16,8 @@ use crate::{paths, setup};
 pub(crate) fn run() -> Result<()> {
     setup::run(&setup::Flags { tests: true, ..setup::Flags::default() })?;
     cargo().args(["fmt", "--all", "--check"]).run()?;
-    for other_workspace in ["tracker-ebpf", "fuzz"] {
-        Step::new("cargo").args(["fmt", "--check"]).dir(&paths::workspace().join(other_workspace)).run()?;
+    for workspace in workspaces_beside()? {
+        Step::new("cargo").args(["fmt", "--check"]).dir(&workspace).run()?;
     }
 
     // tracker-user embeds the object, so there must be one before it can be looked at.
@@ -33,4 +36,17 @@ pub(crate) fn run() -> Result<()> {
             .run()?;
     }
     Ok(())
+}
+
+/// Crates that are workspaces of their own because they need another compiler: the BPF program, fuzz targets.
+fn workspaces_beside() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(paths::workspace()).context("cannot list the workspace")? {
+        let directory = entry?.path();
+        let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
+        if manifest.lines().any(|line| line.trim() == "[workspace]") {
+            found.push(directory);
+        }
+    }
+    Ok(found)
 }
