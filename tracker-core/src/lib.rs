@@ -59,6 +59,8 @@
 
 pub mod access_list;
 pub mod block_list;
+#[cfg(test)]
+mod interleaving;
 mod lists;
 mod memory;
 mod numbers;

@@ -1,0 +1,250 @@
+//! Readers that are overtaken by the writer, made to happen.
+//!
+//! Two processors meet within nanoseconds too seldom to show a missing guard. Here the table's memory is wrapped: before a chosen load of the
+//! reader, the writer applies a batch of events, or hours pass. So every place between two loads is as likely as any other, and a failure
+//! shrinks to the one that matters. Peers certify themselves, as in `tests/concurrent.rs`.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::Ordering;
+
+use proptest::prelude::*;
+use tracker_common::event::AnnounceEvent;
+use tracker_common::siphash::SipKey;
+use tracker_common::table::layout::{ListName, torrent_version};
+use tracker_common::table::{Family, PeerAddress, Query, Record, TableMemory, announce};
+use tracker_common::wire::{AnnounceKind, InfoHash};
+
+use crate::memory::{Memory, Shared};
+use crate::writer::{Limits, Millis, TableWriter};
+
+const ASKED: InfoHash = [1; 20];
+const OTHER: InfoHash = [2; 20];
+
+/// Something that the writer does while the reader looks away.
+#[derive(Clone, Debug)]
+enum Deed {
+    Come { hash: InfoHash, family: Family, first: u32, len: u32 },
+    Go { hash: InfoHash, family: Family, first: u32, len: u32 },
+    Drop { hash: InfoHash },
+    Pass { ms: u64 },
+}
+
+struct Overtaken<'a> {
+    memory: &'a Memory,
+    writer: &'a RefCell<(TableWriter, Millis)>,
+    /// Deeds, each before the load with that number.
+    deeds: &'a [(u32, Deed)],
+    loads: Cell<u32>,
+}
+
+impl Overtaken<'_> {
+    fn load(&self) {
+        let load = self.loads.get();
+        self.loads.set(load + 1);
+        for (_, deed) in self.deeds.iter().filter(|(at, _)| *at == load) {
+            let (writer, now) = &mut *self.writer.borrow_mut();
+            perform(writer, now, deed);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Observed<'a> {
+    words: Shared<'a>,
+    table: &'a Overtaken<'a>,
+}
+
+impl Record for Observed<'_> {
+    fn word(self, index: usize) -> u64 {
+        self.table.load();
+        self.words.word(index)
+    }
+}
+
+impl<'a> TableMemory for &'a Overtaken<'a> {
+    type Record = Observed<'a>;
+
+    fn bucket(&self, number: u32) -> Option<Observed<'a>> {
+        self.memory.bucket(number).map(|words| Observed { words, table: self })
+    }
+
+    fn torrent(&self, number: u32) -> Option<Observed<'a>> {
+        self.memory.torrent(number).map(|words| Observed { words, table: self })
+    }
+
+    fn line(&self, number: u32) -> Option<Observed<'a>> {
+        self.memory.line(number).map(|words| Observed { words, table: self })
+    }
+
+    fn bucket_count(&self) -> u32 {
+        self.memory.bucket_count()
+    }
+
+    fn hash_key(&self) -> SipKey {
+        *self.memory.hash_key()
+    }
+
+    fn generation(&self) -> u64 {
+        self.load();
+        (&self.memory).generation()
+    }
+
+    fn acquire(&self) {
+        (&self.memory).acquire();
+    }
+}
+
+/// Peer `n` of a torrent: its port follows from both, and its address from whether it is a seeder.
+fn certified(hash: &InfoHash, family: Family, n: u32) -> PeerAddress {
+    let [a, b, c, d] = n.to_be_bytes();
+    let port = (n.wrapping_mul(0x9e37_79b1) >> 16) as u16 ^ u16::from(hash[0]) << 1 | 1;
+    match family {
+        Family::V4 => PeerAddress::v4([10 + a, b, c, d], port),
+        Family::V6 => PeerAddress::v6([0x20, 1, a, b, c, d, 0, a, b, c, d, 0, a, b, c, d], port),
+    }
+}
+
+fn is_certified(peer: &PeerAddress, hash: &InfoHash) -> Option<u32> {
+    let n = match peer {
+        PeerAddress::V4([a, b, c, d, ..]) => u32::from_be_bytes([a.wrapping_sub(10), *b, *c, *d]),
+        PeerAddress::V6([.., a, b, c, d, _, _]) => u32::from_be_bytes([*a, *b, *c, *d]),
+    };
+    (certified(hash, peer.family(), n) == *peer).then_some(n)
+}
+
+const fn is_seeder(n: u32) -> bool {
+    n.is_multiple_of(2)
+}
+
+fn perform(writer: &mut TableWriter, now: &mut Millis, deed: &Deed) {
+    let crowd = |writer: &mut TableWriter, now, hash: &InfoHash, family, first: u32, len: u32, kind| {
+        for n in first..first + len {
+            writer.apply(&AnnounceEvent::new(*hash, certified(hash, family, n), kind, is_seeder(n)), now);
+        }
+    };
+    match *deed {
+        Deed::Come { hash, family, first, len } => {
+            crowd(writer, *now, &hash, family, first, len, AnnounceKind::None);
+        }
+        Deed::Go { hash, family, first, len } => {
+            crowd(writer, *now, &hash, family, first, len, AnnounceKind::Stopped);
+        }
+        Deed::Drop { hash } => {
+            writer.drop_torrents(|dropped| *dropped == hash, *now);
+        }
+        Deed::Pass { ms } => now.0 += ms,
+    }
+}
+
+fn families() -> impl Strategy<Value = Family> + Clone {
+    prop_oneof![Just(Family::V4), Just(Family::V6)]
+}
+
+fn deeds() -> impl Strategy<Value = Deed> {
+    let hashes = || prop_oneof![Just(ASKED), Just(OTHER)];
+    let crowd = || (hashes(), families(), 0..60u32, prop_oneof![0..8u32, 0..200u32]);
+    prop_oneof![
+        3 => crowd().prop_map(|(hash, family, first, len)| Deed::Come { hash, family, first, len }),
+        3 => crowd().prop_map(|(hash, family, first, len)| Deed::Go { hash, family, first, len }),
+        1 => hashes().prop_map(|hash| Deed::Drop { hash }),
+        2 => prop_oneof![Just(128u64), Just(300), 0..1_000u64].prop_map(|ms| Deed::Pass { ms }),
+    ]
+}
+
+fn new_writer() -> TableWriter {
+    let limits = Limits { max_torrents: 3, max_peers: 900, peer_lifetime_s: 4_200 };
+    TableWriter::new(limits, SipKey { k0: 5, k1: 6 }).expect("a small table")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+
+    #[test]
+    fn an_overtaken_reader_names_no_stranger(
+        before in proptest::collection::vec(deeds(), 0..8),
+        meanwhile in proptest::collection::vec((0..400u32, deeds()), 0..8),
+        family in families(), n in 0..70u32, seeder: bool, want in 1..120u32, random: u64,
+    ) {
+        let mut writer = new_writer();
+        let mut now = Millis(1_000_000);
+        for deed in &before {
+            perform(&mut writer, &mut now, deed);
+        }
+        let memory = writer.reader().memory;
+        let writer = RefCell::new((writer, now));
+        let table = Overtaken { memory: &memory, writer: &writer, deeds: &meanwhile, loads: Cell::new(0) };
+        let peer = certified(&ASKED, family, n);
+        let query = Query { info_hash: &ASKED, peer, seeder, stopped: false, want, random };
+        let mut out = [0; 1472];
+        let found = announce(&&table, &query, &mut out);
+        prop_assert!(found.peers <= want);
+        for bytes in out[..found.peers as usize * family.peer_len()].chunks(family.peer_len()) {
+            let handed_out = match family {
+                Family::V4 => PeerAddress::V4(bytes.try_into().unwrap()),
+                Family::V6 => PeerAddress::V6(bytes.try_into().unwrap()),
+            };
+            let Some(n) = is_certified(&handed_out, &ASKED) else {
+                return Err(TestCaseError::fail(format!("{handed_out:?} was never announced here")));
+            };
+            prop_assert!(!seeder || !is_seeder(n), "a seeder got {handed_out:?}");
+            prop_assert_ne!(handed_out, peer, "the announcer got itself");
+        }
+    }
+}
+
+fn ask(writer: &TableWriter) -> (tracker_common::table::Found, Vec<u8>) {
+    let query = Query {
+        info_hash: &ASKED,
+        peer: certified(&ASKED, Family::V4, 1_001),
+        seeder: true,
+        stopped: false,
+        want: 50,
+        random: 1,
+    };
+    let mut out = [0; 1472];
+    let found = writer.reader().announce(&query, &mut out);
+    (found, out[..found.peers as usize * 6].to_vec())
+}
+
+#[test]
+fn torn_line_ends_the_answer_early() {
+    let mut writer = new_writer();
+    let mut now = Millis(1_000_000);
+    // 30 leechers, in three lines.
+    for n in (1..61).step_by(2) {
+        perform(&mut writer, &mut now, &Deed::Come { hash: ASKED, family: Family::V4, first: n, len: 1 });
+    }
+    let (found, whole) = ask(&writer);
+    assert_eq!(found.peers, 30);
+
+    // The writer stands still in the middle of the second line.
+    let memory = writer.reader().memory;
+    let number = crate::place::find(&memory, &ASKED).unwrap();
+    let record = crate::memory::load(memory.torrent_words(number));
+    let list = tracker_common::table::layout::Torrent::from_words(&record).list(ListName::LeechersV4);
+    let entries = crate::memory::load(memory.line_words(list.root))[0];
+    let second = (entries >> 32) as u32;
+    memory.line_words(second)[7].fetch_add(1 << 32, Ordering::Relaxed);
+    let (found, answer) = ask(&writer);
+    assert_eq!((found.peers, found.leechers), (10, 30));
+    assert_eq!(answer, whole[..60]);
+
+    // It goes on.
+    memory.line_words(second)[7].fetch_add(1 << 32, Ordering::Relaxed);
+    assert_eq!(ask(&writer).1, whole);
+}
+
+#[test]
+fn torn_torrent_gives_counts_and_no_peers() {
+    let mut writer = new_writer();
+    let mut now = Millis(1_000_000);
+    perform(&mut writer, &mut now, &Deed::Come { hash: ASKED, family: Family::V4, first: 0, len: 40 });
+    let memory = writer.reader().memory;
+    let number = crate::place::find(&memory, &ASKED).unwrap();
+    let word = &memory.torrent_words(number)[2];
+    word.fetch_add(1 << 40, Ordering::Relaxed);
+    assert_eq!(torrent_version(word.load(Ordering::Relaxed)) % 2, 1);
+    let (found, _) = ask(&writer);
+    assert_eq!((found.seeders, found.leechers, found.peers), (20, 20, 0));
+    assert_eq!(writer.reader().scrape(&ASKED).leechers, 20);
+}
