@@ -219,4 +219,62 @@ mod tests {
         assert_eq!((counters.of(Verdict::Connect), counters.of(Verdict::DropShort)), (2, 1));
         assert_eq!(counters.by_verdict.iter().sum::<u64>(), 3);
     }
+
+    fn worker(
+        socket: Socket,
+    ) -> (JoinHandle<()>, Arc<Tally>, Arc<AtomicBool>, std::sync::mpsc::Receiver<Event>) {
+        let limits = tracker_core::Limits { max_torrents: 10, max_peers: 100, peer_lifetime_s: 4200 };
+        let key = tracker_common::siphash::SipKey::from_bytes([1; 16]);
+        let table = tracker_core::TableWriter::new(limits, key).expect("there is memory").reader();
+        let (mut sinks, _source) = tracker_core::queues(1);
+        let (events, received) = std::sync::mpsc::channel();
+        let tally = Arc::new(Tally::default());
+        let stopping = Arc::new(AtomicBool::new(false));
+        let context = WorkerContext {
+            address: "127.0.0.1:1".parse().expect("an address"),
+            socket,
+            table,
+            lists: Arc::new(Shared { access: Default::default(), block: Default::default() }),
+            policy: Policy::default(),
+            keys: Keys::from_bytes(&[7; Keys::BYTES]),
+            sink: sinks.pop().expect("one was asked for"),
+            tally: Arc::clone(&tally),
+            stopping: Arc::clone(&stopping),
+            events,
+        };
+        (start(context).expect("a thread can be made"), tally, stopping, received)
+    }
+
+    #[test]
+    fn connect_is_answered_and_counted_until_the_tracker_stops() {
+        let config = crate::config::Udp {
+            addresses: vec!["127.0.0.1:0".parse().expect("an address")],
+            ..crate::config::Udp::default()
+        };
+        let mut bound = crate::udp::bind::bind_all(&config).expect("a free port");
+        let address = bound[0].address;
+        let (thread, tally, stopping, events) = worker(bound[0].sockets.remove(0));
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        client.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("not zero");
+        let mut request = tracker_common::wire::CONNECT_MAGIC.to_be_bytes().to_vec();
+        request.extend([0, 0, 0, 0, 9, 8, 7, 6]);
+        client.send_to(&request, address).expect("loopback takes it");
+        let mut answer = [0; 32];
+        assert_eq!(client.recv(&mut answer).expect("an answer"), 16);
+        assert_eq!(answer[..8], [0, 0, 0, 0, 9, 8, 7, 6]);
+        stopping.store(true, Ordering::Relaxed);
+        thread.join().expect("it ends");
+        assert_eq!(tally.counters().of(Verdict::Connect), 1);
+        assert!(events.try_recv().is_err(), "a stop is no failure");
+    }
+
+    #[test]
+    fn broken_socket_is_reported_to_the_main_loop() {
+        // Nothing can be received on a stream that isn't connected.
+        let stream = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        let (thread, _tally, _stopping, events) = worker(stream);
+        let Ok(Event::Failed(reason)) = events.recv() else { panic!("the failure isn't reported") };
+        assert!(reason.starts_with("udp 127.0.0.1:1: ") && reason.contains("not connected"), "{reason}");
+        thread.join().expect("it ends");
+    }
 }
