@@ -1,10 +1,8 @@
 //! `map access …`: at once, everywhere, and still there after a restart.
 
 use tracker_testkit::daemon::ACCESS_LIST;
-use tracker_testkit::payload::Announce;
-use tracker_testkit::skip::{Requirement, must_skip};
 
-use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, Wired, client, home, on_loopback, running};
+use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, home, on_loopback, running};
 
 fn denied() -> Option<String> {
     Some(DENIED.to_owned())
@@ -146,68 +144,4 @@ fn stats_are_for_people_and_for_programs() {
     assert_eq!(stats["swarm"]["peers"], 1, "{stats}");
     let text = home.told(&["map", "stats"]);
     assert!(text.contains("connect") && text.contains("announce"), "{text}");
-}
-
-#[test]
-fn verbs_take_effect_in_the_kernel_at_once() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
-        return;
-    }
-    let wired = Wired::new("deny", "");
-    let daemon = wired.start();
-    let client = wired.client(&daemon);
-    assert_eq!(client.refusal(HASH), None);
-    let refused_in_kernel = |expected: u64| {
-        assert_eq!(wired.count("kernel", "error_info_hash"), expected);
-        assert_eq!(wired.count("sockets", "error_info_hash"), 0);
-    };
-    refused_in_kernel(0);
-    wired.home.told(&["map", "access", "add", HASH_TEXT, OTHER_TEXT]);
-    assert_eq!(client.refusal(HASH), denied());
-    refused_in_kernel(1);
-    wired.home.told(&["map", "access", "remove", HASH_TEXT]);
-    assert_eq!(client.refusal(HASH), None);
-    assert_eq!(client.refusal(OTHER), denied());
-    refused_in_kernel(2);
-    wired.home.told(&["map", "access", "mode", "allow"]);
-    assert_eq!(client.refusal(HASH), denied());
-    assert_eq!(client.refusal(OTHER), None);
-    refused_in_kernel(3);
-    wired.home.write("list.txt", &format!("{HASH_TEXT}\n"));
-    wired.home.told(&["map", "access", "load", wired.home.path("list.txt").to_str().unwrap()]);
-    assert_eq!(client.refusal(HASH), None);
-    assert_eq!(client.refusal(OTHER), denied());
-    refused_in_kernel(4);
-    wired.home.told(&["map", "access", "clear"]);
-    assert_eq!(client.refusal(HASH), denied());
-    refused_in_kernel(5);
-    wired.home.told(&["map", "access", "mode", "off"]);
-    assert_eq!(client.refusal(HASH), None);
-    refused_in_kernel(5);
-    assert!(wired.count("kernel", "connect") > 0);
-    assert_eq!(wired.count("sockets", "connect"), 0);
-}
-
-#[test]
-fn a_list_of_many_thousands_is_loaded_into_the_kernel() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
-        return;
-    }
-    let wired = Wired::new("deny", "");
-    let daemon = wired.start();
-    // More than the map in the BPF object has room for.
-    let text: String = (0..100_000).map(|n| format!("{n:040x}\n")).collect();
-    wired.home.write("many.txt", &text);
-    wired.home.told(&["map", "access", "load", wired.home.path("many.txt").to_str().unwrap()]);
-    let client = wired.client(&daemon);
-    let mut last = [0; 20];
-    last[16..].copy_from_slice(&99_999_u32.to_be_bytes());
-    assert_eq!(client.refusal(last), denied());
-    last[16..].copy_from_slice(&100_000_u32.to_be_bytes());
-    assert_eq!(client.refusal(last), None);
-    assert_eq!(wired.count("kernel", "error_info_hash"), 1);
-    assert!(matches!(
-        client.announce(&Announce::default()),
-        tracker_testkit::answer::Answer::Announce { .. }
-    ));
 }

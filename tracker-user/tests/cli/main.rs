@@ -1,18 +1,20 @@
 //! The command line against a running tracker: what an operator does, and what it changes.
 //!
-//! - `access`: the verbs of `map access`, in the sockets, in the file and in the kernel.
+//! - `access`: the verbs of `map access`, in the sockets and in the file.
 //! - `reload`: signals that reload the lists.
-//! - `start_and_stop`: ports, interfaces, privileges, what a stop leaves behind.
+//! - `start_and_stop`: ports, interfaces, what survives a restart.
+//! - `in_kernel`: the same with XDP.
 //! - `configuration`: `config check` and `config print`.
 
 mod access;
 mod configuration;
+#[cfg(feature = "xdp")]
+mod in_kernel;
 mod reload;
 mod start_and_stop;
 
 use tracker_testkit::client::Client;
 use tracker_testkit::daemon::{Configuration, Daemon, Home};
-use tracker_testkit::netns::{BpfFileSystem, Cable};
 use tracker_testkit::rows::Setup;
 
 const DENIED: &str = "info hash not allowed";
@@ -50,49 +52,4 @@ fn running(configuration: &Configuration) -> (Home, Daemon) {
 
 fn client(daemon: &Daemon) -> Client {
     Client::new(None, daemon.address(false))
-}
-
-/// A tracker's machine with native XDP at a cable, and the machine at the other end.
-struct Wired {
-    home: Home,
-    cable: Cable,
-    pins: BpfFileSystem,
-}
-
-impl Wired {
-    fn new(access_mode: &'static str, access_list: &str) -> Self {
-        let (home, cable, pins) = (home(), Cable::new(), BpfFileSystem::mount());
-        let addresses = [format!("{}:0", Cable::SERVER_V4)];
-        let configuration = Configuration {
-            addresses: addresses.to_vec(),
-            ..on_loopback(access_mode, access_list).with_xdp("native", Cable::SERVER_INTERFACE, &pins.path())
-        };
-        home.configure(&configuration);
-        Self { home, cable, pins }
-    }
-
-    #[track_caller]
-    fn start(&self) -> Daemon {
-        self.home.start(Some(&self.cable.server))
-    }
-
-    #[track_caller]
-    fn client(&self, daemon: &Daemon) -> Client {
-        Client::new(Some(&self.cable.client), daemon.address(false))
-    }
-
-    /// A counter of the running tracker.
-    #[track_caller]
-    fn count(&self, side: &str, verdict: &str) -> u64 {
-        let stats = self.home.stats();
-        stats[side][verdict].as_u64().unwrap_or_else(|| panic!("no {side} {verdict} in {stats}"))
-    }
-
-    /// Whether the interface has a program.
-    fn has_program(&self) -> bool {
-        let mut ip = self.cable.server.command("ip");
-        let output =
-            ip.args(["-details", "link", "show", Cable::SERVER_INTERFACE]).output().expect("ip runs");
-        String::from_utf8_lossy(&output.stdout).contains("prog/xdp")
-    }
 }

@@ -1,11 +1,8 @@
 //! SIGHUP and SIGUSR1: the lists as their files say, or as they were.
 
 use tracker_testkit::daemon::{ACCESS_LIST, BLOCK_LIST, Configuration};
-use tracker_testkit::netns::Cable;
-use tracker_testkit::payload;
-use tracker_testkit::skip::{Requirement, must_skip};
 
-use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, Wired, client, on_loopback, running};
+use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, on_loopback, running};
 
 #[test]
 fn sighup_and_sigusr1_reload_the_access_list() {
@@ -51,38 +48,4 @@ fn a_bad_line_at_start_is_fatal_and_named() {
     home.configure(&Configuration { block_list: "nonsense\n".into(), ..on_loopback("off", "") });
     let said = home.try_start(None).unwrap_err();
     assert!(said.contains(&format!("{BLOCK_LIST}:1")) && said.contains("nonsense"), "{said}");
-}
-
-#[test]
-fn a_reload_changes_the_lists_of_the_kernel() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
-        return;
-    }
-    let wired = Wired::new("deny", "");
-    wired.home.configure(&Configuration {
-        addresses: vec![format!("{}:0", Cable::SERVER_V4)],
-        block_list: "192.0.2.0/24\n".into(),
-        ..on_loopback("deny", "").with_xdp("native", Cable::SERVER_INTERFACE, &wired.pins.path())
-    });
-    let daemon = wired.start();
-    let client = wired.client(&daemon);
-    assert_eq!(client.refusal(HASH), None);
-    wired.home.write(ACCESS_LIST, &format!("{HASH_TEXT}\n"));
-    daemon.signal(libc::SIGHUP);
-    daemon.eventually("the access list is reloaded", || client.refusal(HASH));
-    assert!(wired.count("kernel", "error_info_hash") > 0);
-
-    wired.home.write(BLOCK_LIST, &format!("{}/32\n", Cable::CLIENT_V4));
-    daemon.signal(libc::SIGUSR1);
-    daemon.eventually("the client is blocked", || {
-        client.send(&payload::connect(1));
-        (wired.count("kernel", "drop_blocked") > 0).then_some(())
-    });
-    wired.home.write(BLOCK_LIST, "");
-    daemon.signal(libc::SIGHUP);
-    let stats = || wired.home.stats()["blocked_networks"].clone();
-    daemon.eventually("the client is served again", || (stats() == 0).then_some(()));
-    // Answers to connects from before may be in the way; a new socket has none.
-    assert_eq!(wired.client(&daemon).refusal(OTHER), None);
-    assert_eq!(wired.count("sockets", "drop_blocked"), 0);
 }

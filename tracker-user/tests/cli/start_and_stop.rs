@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use tracker_testkit::answer::Answer;
 use tracker_testkit::daemon::Configuration;
-use tracker_testkit::netns::{Cable, Namespace};
 use tracker_testkit::payload::Announce;
-use tracker_testkit::skip::{Requirement, must_skip};
 
-use crate::{HASH, Wired, client, home, on_loopback, running};
+use crate::{HASH, client, home, on_loopback, running};
 
 #[test]
 fn a_second_tracker_on_the_port_is_an_error() {
@@ -78,132 +76,22 @@ fn each_tracker_has_keys_of_its_own() {
 }
 
 #[test]
-fn connection_ids_of_the_kernel_survive_a_restart() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
-        return;
-    }
-    let wired = Wired::new("off", "");
-    let daemon = wired.start();
-    let connection_id = wired.client(&daemon).connection_id();
-    assert_eq!(wired.count("kernel", "connect"), 1);
-    daemon.stop_well();
-    let daemon = wired.start();
-    let answer = wired.client(&daemon).ask(&Announce { connection_id, ..Announce::default() }.bytes());
-    assert!(matches!(answer, Answer::Announce { .. }), "{answer:?}");
-}
-
-#[test]
-fn a_stop_detaches_and_unpins() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
-        return;
-    }
-    let wired = Wired::new("off", "");
-    assert!(!wired.has_program());
-    // The file system has files of its own.
-    let before = pinned(&wired);
-    let daemon = wired.start();
-    assert!(wired.has_program());
-    assert!(
-        daemon.told().contains(&format!("xdp {} native", Cable::SERVER_INTERFACE)),
-        "{:?}",
-        daemon.told()
-    );
-    assert!(pinned(&wired).iter().any(|path| path.ends_with("/COUNTERS")), "{:?}", pinned(&wired));
-    daemon.stop_well();
-    assert!(!wired.has_program());
-    assert_eq!(pinned(&wired), before);
-}
-
-#[test]
-fn a_killed_tracker_leaves_no_program_and_the_next_one_starts() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
-        return;
-    }
-    let wired = Wired::new("off", "");
-    // Dropping kills.
-    drop(wired.start());
-    assert!(!wired.has_program());
-    let daemon = wired.start();
-    assert!(wired.has_program());
-    wired.client(&daemon).connection_id();
-    assert!(wired.count("kernel", "connect") > 0);
-}
-
-/// Files in the BPF file system.
-fn pinned(wired: &Wired) -> Vec<String> {
-    let mut directories = vec![wired.pins.path()];
-    let mut files = Vec::new();
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-            match entry.file_type().unwrap().is_dir() {
-                true => directories.push(entry.path()),
-                false => files.push(entry.path().display().to_string()),
-            }
-        }
-    }
-    files
-}
-
-#[test]
-fn a_program_in_the_way_is_named() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
-        return;
-    }
-    let wired = Wired::new("off", "");
-    let _other = wired.cable.server.attach_pass_program(Cable::SERVER_INTERFACE, "in_the_way");
-    let said = wired.home.try_start(Some(&wired.cable.server)).unwrap_err();
-    assert!(said.contains("in_the_way") && said.contains(Cable::SERVER_INTERFACE), "{said}");
-
-    let configuration = Configuration {
-        addresses: vec![format!("{}:0", Cable::SERVER_V4)],
-        ..on_loopback("off", "").with_xdp("auto", Cable::SERVER_INTERFACE, &wired.pins.path())
-    };
-    wired.home.configure(&configuration);
-    let daemon = wired.start();
-    assert!(daemon.log().contains("in_the_way"), "{}", daemon.log());
-    let off = format!("xdp {} off", Cable::SERVER_INTERFACE);
-    assert!(daemon.told().iter().any(|line| line.starts_with(&off)), "{:?}", daemon.told());
-    assert_eq!(wired.client(&daemon).refusal(HASH), None);
-}
-
-#[test]
-fn loopback_gets_generic_mode_by_itself() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
-        return;
-    }
-    let wired = Wired::new("off", "");
-    let namespace = Namespace::new();
-    wired.home.configure(&on_loopback("off", "").with_xdp("auto", "lo", &wired.pins.path()));
-    let daemon = wired.home.start(Some(&namespace));
-    assert!(daemon.told().iter().any(|line| line.starts_with("xdp lo generic")), "{:?}", daemon.told());
-    tracker_testkit::client::Client::new(Some(&namespace), daemon.address(false)).connection_id();
-    assert_eq!(wired.count("kernel", "connect"), 1);
-}
-
-#[test]
-fn missing_capabilities_are_named() {
-    if must_skip(&[Requirement::Root, Requirement::Bpf, Requirement::Program("setpriv")]) {
-        return;
-    }
-    let wired = Wired::new("off", "");
-    let mut command = wired.cable.server.command("setpriv");
-    // sys_admin stands in for the two others.
-    command.args([
-        "--bounding-set",
-        "-bpf,-perfmon,-net_admin,-sys_admin",
-        env!("CARGO_BIN_EXE_tracker-user"),
-        "-c",
-    ]);
-    let output = command.arg(wired.home.path(tracker_testkit::daemon::CONFIGURATION)).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success());
-    assert!(said.contains("CAP_BPF") && said.contains("CAP_NET_ADMIN"), "{said}");
-}
-
-#[test]
 fn an_interface_that_does_not_exist_is_an_error() {
     let home = home();
     home.configure(&on_loopback("off", "").with_xdp("auto", "nosuch0", &home.path("pins")));
     let said = home.try_start(None).unwrap_err();
     assert!(said.contains("nosuch0") && said.contains("lo"), "{said}");
+}
+
+#[cfg(not(feature = "xdp"))]
+#[test]
+fn a_tracker_built_without_xdp_says_so_and_goes_on_with_sockets() {
+    let home = home();
+    home.configure(&on_loopback("off", "").with_xdp("native", "lo", &home.path("pins")));
+    let said = home.try_start(None).unwrap_err();
+    assert!(said.contains("built without"), "{said}");
+    home.configure(&on_loopback("off", "").with_xdp("auto", "lo", &home.path("pins")));
+    let daemon = home.start(None);
+    assert!(daemon.log().contains("built without"), "{}", daemon.log());
+    assert_eq!(client(&daemon).refusal(HASH), None);
 }

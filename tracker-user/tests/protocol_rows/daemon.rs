@@ -32,6 +32,7 @@ pub(crate) fn on_loopback(setup: &Setup) -> Running {
 }
 
 /// Generic XDP on `lo`, in a namespace.
+#[cfg(feature = "xdp")]
 pub(crate) fn on_loopback_with_generic_xdp(setup: &Setup) -> Running {
     let pins = BpfFileSystem::mount();
     let configuration =
@@ -69,6 +70,7 @@ pub(crate) fn on_loopback_unprivileged(setup: &Setup) -> Running {
 }
 
 /// Native XDP at one end of a cable, clients at the other.
+#[cfg(feature = "xdp")]
 pub(crate) fn across_a_cable(setup: &Setup) -> Running {
     let cable = Cable::new();
     cable.client_owns("10.77.0.0/16", "fd77::/64");
