@@ -10,12 +10,11 @@ const COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 /// What bpf-linker links against. Polly and zstd are named by `llvm-config --libs` though nothing of them is used.
 const LINKER_LIBRARIES: &[&str] = &["gcc", "libc6-dev", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
-/// Two real clients and Python's binding of the second, the tools that make namespaces and links, and Debian's
-/// clippy for a crate that only Debian's compiler can compile.
+/// Two real clients (libtorrent by way of Python), and what makes namespaces and links and runs programs in them.
 const TEST_TOOLS: &[&str] =
     &["aria2", "python3", "python3-libtorrent", "iproute2", "ethtool", "util-linux", "procps"];
 
-/// See [`TEST_TOOLS`].
+/// The linter that belongs to [`COMPILER`]: what only that compiler compiles, only that one can look at.
 const CLIPPY: &str = "rust-web-clippy";
 
 /// What has to be done.
