@@ -1,4 +1,4 @@
-//! The verbs of the command line. Those that end are here; without a verb the tracker runs, see [`daemon`](crate::daemon).
+//! The verbs of the command line. Those that end are here; without a verb the tracker runs, see [`daemon`].
 //!
 //! Called by `main`. `map` verbs only talk to the running tracker: it alone owns the list's file, its own set and the kernel's map.
 

@@ -1,6 +1,6 @@
 //! The configuration: every key with its comment, its type and its default in one place.
 //!
-//! [`section!`] makes from one declaration the struct that serde fills, its `Default`, and the comments of the file that
+//! `section!` makes from one declaration the struct that serde fills, its `Default`, and the comments of the file that
 //! `config print` shows, so the documentation can't drift from the code. Read by `cli` and `daemon`; a value that
 //! exists has passed [`Config::validate`]. Errors name file, line and what is allowed. Tests are below.
 
@@ -105,8 +105,8 @@ section! {
 section! {
     /// UDP (BEP 15).
     Udp {
-        /// Addresses with ports to listen on, IPv4 and IPv6 apart. 0.0.0.0 and [::] are all addresses of the machine; port 0
-        /// takes a free one, which is printed at start.
+        /// Addresses with ports to listen on, IPv4 and IPv6 apart. `0.0.0.0` and `[::]` are all addresses of the machine; port
+        /// 0 takes a free one, which is printed at start.
         addresses: Vec<SocketAddr> = vec![
             SocketAddr::from(([0, 0, 0, 0], 6969)),
             SocketAddr::from(([0u16; 8], 6969)),

@@ -1,7 +1,5 @@
 //! Loads the object that is part of this binary, and keeps program, links, maps and pins together.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, anyhow};
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, Xdp};
@@ -9,7 +7,7 @@ use aya::{Ebpf, EbpfLoader};
 use tracker_common::settings::names;
 
 use super::maps::Maps;
-use super::pin;
+use super::pin::{self, Pins};
 use crate::{config, privileges};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACKER_EBPF_OBJECT"));
@@ -19,7 +17,7 @@ pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) links: Vec<FdLink>,
     pub(super) maps: Maps,
-    pins: Vec<PathBuf>,
+    pins: Option<Pins>,
 }
 
 impl Kernel {
@@ -38,11 +36,9 @@ impl Kernel {
         }
         let directory = pin::directory(&config.pin_directory);
         let mut loader = EbpfLoader::new();
-        if let Err(error) = pin::make_room(&directory, &shapes) {
-            log::warn!("{}: {error:#}", directory.display());
-        }
+        let room = pin::make_room(&directory, &shapes);
         let counters = directory.join(names::COUNTERS);
-        if counters.exists() {
+        if room.is_ok() && counters.exists() {
             loader.map_pin_path(names::COUNTERS, counters);
         }
         let mut ebpf = loader.load(OBJECT).context("making the maps")?;
@@ -51,9 +47,15 @@ impl Kernel {
             .with_context(|| format!("the BPF object has no program {}", names::PROGRAM))?
             .try_into()?;
         program.load().map_err(refusal)?;
-        let pins = pin::pin_all(&directory, &ebpf);
+        let pins = room.and_then(|claim| pin::pin_all(claim, &directory, &ebpf));
+        if let Err(error) = &pins {
+            log::warn!(
+                "{}: the maps aren't pinned, so tools don't find them: {error:#}",
+                directory.display()
+            );
+        }
         let maps = Maps::take(&mut ebpf)?;
-        Ok(Self { ebpf, links: Vec::new(), maps, pins })
+        Ok(Self { ebpf, links: Vec::new(), maps, pins: pins.ok() })
     }
 
     pub(super) fn program(&mut self) -> anyhow::Result<&mut Xdp> {
@@ -70,7 +72,7 @@ impl Drop for Kernel {
     fn drop(&mut self) {
         // The kernel detaches when the last descriptor of a link is closed.
         self.links.clear();
-        pin::remove(&self.pins);
+        self.pins = None;
     }
 }
 

@@ -4,12 +4,12 @@
 //! everything else is made anew, since it is written whole at start. aya opens a pinned map without comparing its shape, and
 //! would let the kernel write large values into small buffers: so the comparison is here.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use aya::Ebpf;
 use aya::maps::{Map, MapData, MapInfo};
 use tracker_common::settings::{LAYOUT_VERSION, names};
@@ -19,11 +19,20 @@ pub(super) fn directory(base: &Path) -> PathBuf {
     base.join(format!("v{LAYOUT_VERSION}"))
 }
 
-/// Makes the directory, and removes from it what can't be used again. `fresh` gives maps of the shape that is wanted.
-pub(super) fn make_room(directory: &Path, fresh: &dyn Fn() -> anyhow::Result<Ebpf>) -> anyhow::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o750).create(directory).context(
-        "the maps can't be pinned, so bpftool won't find them; is the BPF file system mounted? (mount -t bpf bpf /sys/fs/bpf)",
-    )?;
+/// Makes the directory, claims it, and removes from it what can't be used again. `fresh` gives maps of the shape that is wanted.
+///
+/// The claim is a lock on the directory: it ends with the process, and a second tracker that is configured alike doesn't take the
+/// first one's pins away.
+pub(super) fn make_room(directory: &Path, fresh: &dyn Fn() -> anyhow::Result<Ebpf>) -> anyhow::Result<File> {
+    fs::DirBuilder::new().recursive(true).mode(0o750).create(directory).context(HINT)?;
+    let claim = File::open(directory)?;
+    match claim.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            bail!("another tracker's are there: choose another xdp.pin_directory")
+        }
+        Err(TryLockError::Error(error)) => return Err(error).context("locking the directory"),
+    }
     let mut removed = 0;
     for name in names::MAPS {
         let path = directory.join(name);
@@ -54,7 +63,7 @@ pub(super) fn make_room(directory: &Path, fresh: &dyn Fn() -> anyhow::Result<Ebp
             directory.display()
         );
     }
-    Ok(())
+    Ok(claim)
 }
 
 /// What is different between the pinned map and the one that is wanted; `None` when nothing is.
@@ -82,37 +91,42 @@ fn same_shape(
     Ok((found != wanted).then(|| format!("{found}; wanted {wanted}")))
 }
 
-/// Pins all maps; those that can't be are reported. Returns the pins.
-pub(super) fn pin_all(directory: &Path, ebpf: &Ebpf) -> Vec<PathBuf> {
-    let mut pins = Vec::new();
+/// Pins all maps, or none when one can't be.
+pub(super) fn pin_all(claim: File, directory: &Path, ebpf: &Ebpf) -> anyhow::Result<Pins> {
+    let mut pins = Pins { paths: Vec::new(), _claim: claim };
     for name in names::MAPS {
         let Some(map) = ebpf.map(name).and_then(data) else { continue };
         let path = directory.join(name);
-        if !path.exists()
-            && let Err(error) = map.pin(&path)
-        {
-            // The directory's own problem was reported already.
-            log::debug!("{}: {error}", path.display());
-            continue;
-        }
-        pins.push(path);
+        let pinned = if path.exists() { Ok(()) } else { map.pin(&path) };
+        pins.paths.push(path);
+        pinned.with_context(|| format!("{name}: {HINT}"))?;
     }
-    pins
+    Ok(pins)
 }
 
-/// Removes pins, and the directories above when they are empty.
-pub(super) fn remove(pins: &[PathBuf]) {
-    for pin in pins {
-        match fs::remove_file(pin) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => log::warn!("{}: {error}", pin.display()),
+/// What is asked when pinning fails.
+const HINT: &str = "is it a BPF file system that may be written? (mount -t bpf bpf /sys/fs/bpf)";
+
+/// The pins of a running tracker; they are removed with this, and the directories above when they are empty.
+pub(super) struct Pins {
+    paths: Vec<PathBuf>,
+    _claim: File,
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        for pin in &self.paths {
+            match fs::remove_file(pin) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => log::warn!("{}: {error}", pin.display()),
+            }
         }
-    }
-    if let Some(directory) = pins.first().and_then(|pin| pin.parent()) {
-        // Somebody else's files keep the directories.
-        let _kept =
-            fs::remove_dir(directory).and_then(|()| directory.parent().map_or(Ok(()), fs::remove_dir));
+        if let Some(directory) = self.paths.first().and_then(|pin| pin.parent()) {
+            // Somebody else's files keep the directories.
+            let _kept =
+                fs::remove_dir(directory).and_then(|()| directory.parent().map_or(Ok(()), fs::remove_dir));
+        }
     }
 }
 
