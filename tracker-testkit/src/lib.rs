@@ -6,7 +6,8 @@
 //! - [`payload`] builds BEP 15 requests;
 //! - [`verify`] reads an answer's frame and says what is wrong with it, [`answer`] its payload;
 //! - [`rows`] has the protocol's rows as data, [`run`] plays them;
-//! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`] and [`client`] are clients there;
+//! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`], [`raw`] and
+//!   [`client`] are clients there;
 //! - [`skip`] is for tests that need what is missing.
 //!
 //! Nothing here uses the tracker's own parser, checksum or writer: a mistake there would hide itself.
@@ -31,6 +32,7 @@ pub mod daemon;
 pub mod netns;
 pub mod packet;
 pub mod payload;
+pub mod raw;
 pub mod rows;
 pub mod run;
 pub mod skip;

@@ -30,6 +30,8 @@ impl Namespace {
         });
         let file = made.join().expect("the thread only makes system calls");
         let namespace = Self { file: file.expect("root may make network namespaces") };
+        // Without duplicate address detection the interfaces to come can be used at once.
+        namespace.sysctl("net/ipv6/conf/default/accept_dad", "0");
         namespace.ip("link set lo up");
         namespace
     }
@@ -78,6 +80,20 @@ impl Namespace {
     pub fn cable_to(&self, other: &Self, here: &str, there: &str) {
         // iproute2 takes whatever has a slash for a path.
         self.ip(&format!("link add {here} type veth peer name {there} netns {}", other.path()));
+    }
+
+    /// The hardware address of an interface.
+    #[track_caller]
+    pub fn mac(&self, interface: &str) -> [u8; 6] {
+        let output =
+            self.command("ip").args(["-o", "link", "show", "dev", interface]).output().expect("ip runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let digits = text.split_whitespace().skip_while(|word| *word != "link/ether").nth(1);
+        let bytes = digits.map(|mac| mac.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect());
+        match bytes {
+            Some(Ok::<Vec<u8>, _>(bytes)) if bytes.len() == 6 => std::array::from_fn(|n| bytes[n]),
+            _ => panic!("no hardware address of {interface} in {text:?}"),
+        }
     }
 
     /// Lets every address of these networks be this host's own, to send from and to receive at.
@@ -148,8 +164,7 @@ impl Cable {
             (&server, Self::SERVER_INTERFACE, Self::SERVER_V4, Self::SERVER_V6),
         ] {
             namespace.ip(&format!("address add {v4}/24 dev {interface}"));
-            // Without duplicate address detection the address can be used at once.
-            namespace.ip(&format!("-6 address add {v6}/64 dev {interface} nodad"));
+            namespace.ip(&format!("-6 address add {v6}/64 dev {interface}"));
             namespace.ip(&format!("link set {interface} up"));
         }
         let pass = client.attach_pass_program(Self::CLIENT_INTERFACE, "cable_pass");

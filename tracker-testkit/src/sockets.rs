@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use crate::answer::Answer;
 use crate::daemon::is_timeout;
 use crate::netns::Namespace;
+use crate::packet::Checksum;
 use crate::payload::{self, Announce};
+use crate::raw::RawSender;
 use crate::rows::{Family, Host, Need, Shape, Source, SourcePort};
 use crate::run::{Hosts, Path};
 use crate::sys;
@@ -41,6 +43,7 @@ pub struct Sockets {
     open: HashMap<Source, UdpSocket>,
     markers: [u16; 2],
     requests: u32,
+    raw: Option<RawSender>,
 }
 
 impl Sockets {
@@ -52,7 +55,12 @@ impl Sockets {
         v4: SocketAddr,
         v6: Option<SocketAddr>,
     ) -> Self {
-        Self { hosts, namespace, v4, v6, open: HashMap::new(), markers: [0; 2], requests: 0 }
+        Self { hosts, namespace, v4, v6, open: HashMap::new(), markers: [0; 2], requests: 0, raw: None }
+    }
+
+    /// The same clients, who can also send what sockets can't.
+    pub fn with_raw(self, raw: RawSender) -> Self {
+        Self { raw: Some(raw), ..self }
     }
 
     fn fence_host(family: Family) -> Source {
@@ -119,6 +127,20 @@ impl Sockets {
         }
     }
 
+    /// Sends what a socket can't; an answer would have come when the fence has passed.
+    fn exchange_raw(&mut self, source: &Source, request: &[u8]) -> Option<Vec<u8>> {
+        let raw = self.raw.take().expect("raw frames are on offer");
+        let port = if source.port == SourcePort::Zero { 0 } else { 40_000 };
+        let (client, server) = (self.hosts.address(source.family, source.host), self.server(source.family));
+        let checksum = if source.shape == Shape::BadChecksum { Checksum::Bad } else { Checksum::Good };
+        raw.received(server.ip(), client);
+        raw.send(SocketAddr::new(client, port), server, checksum, request);
+        self.fence(source.family);
+        let answer = raw.received(server.ip(), client);
+        self.raw = Some(raw);
+        answer
+    }
+
     /// Returns when everything sent before has been dealt with.
     fn fence(&mut self, family: Family) {
         let host = Self::fence_host(family);
@@ -134,7 +156,8 @@ impl Path for Sockets {
             Need::Family(_) => true,
             // An extension header needs a capability that IPv4 options do not.
             Need::Shape(Shape::Options) => self.namespace.is_some(),
-            Need::AnySource | Need::MappedSource | Need::Clock | Need::Shape(_) => false,
+            Need::AnySource | Need::Shape(Shape::BadChecksum) => self.raw.is_some(),
+            Need::MappedSource | Need::Clock | Need::Shape(_) => false,
         }
     }
 
@@ -143,6 +166,12 @@ impl Path for Sockets {
     }
 
     fn exchange(&mut self, source: &Source, request: &[u8], silence: bool) -> Option<Vec<u8>> {
+        let is_raw = matches!(source.host, Host::Odd(_))
+            || source.port == SourcePort::Zero
+            || source.shape == Shape::BadChecksum;
+        if is_raw {
+            return self.exchange_raw(source, request);
+        }
         if !silence {
             return self.ask(source, request);
         }

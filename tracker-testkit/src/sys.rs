@@ -60,6 +60,30 @@ pub(crate) fn interface_index(name: &str) -> io::Result<u32> {
     }
 }
 
+/// A packet socket that sends and sees every frame of an interface of the calling thread's network namespace.
+pub(crate) fn packet_socket(interface: &str) -> io::Result<OwnedFd> {
+    let every_protocol = (libc::ETH_P_ALL as u16).to_be();
+    // SAFETY: takes three numbers.
+    let descriptor = checked(unsafe {
+        libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, c_int::from(every_protocol))
+    })?;
+    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
+    let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    let address = libc::sockaddr_ll {
+        sll_family: libc::AF_PACKET as u16,
+        sll_protocol: every_protocol,
+        sll_ifindex: interface_index(interface)?.cast_signed(),
+        sll_hatype: 0,
+        sll_pkttype: 0,
+        sll_halen: 0,
+        sll_addr: [0; 8],
+    };
+    let length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the kernel reads `length` bytes, which are all of `address`.
+    checked(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })?;
+    Ok(socket)
+}
+
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_PROG_TYPE_XDP: u32 = 6;

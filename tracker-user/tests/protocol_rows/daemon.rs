@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tracker_testkit::daemon::{Configuration, Daemon, Home};
 use tracker_testkit::netns::{BpfFileSystem, Cable, Namespace};
 use tracker_testkit::payload;
-use tracker_testkit::rows::{Family, Need, Setup, Shape, Source};
+#[cfg(feature = "xdp")]
+use tracker_testkit::raw::RawSender;
+use tracker_testkit::rows::{Family, Host, Need, Setup, Shape, Source, SourcePort};
 use tracker_testkit::run::{Hosts, Path};
 use tracker_testkit::sockets::{MARKERS, Sockets};
 
@@ -20,6 +22,8 @@ pub(crate) struct Running {
     kernel_answers: bool,
     /// Connects that the kernel has to leave to the sockets.
     odd_connects: u64,
+    /// Requests from where nobody can be.
+    odd_sources: u64,
     // Dropped last: the tracker's last acts are to detach and to remove its pins.
     _pins: Option<BpfFileSystem>,
     _cable: Option<Cable>,
@@ -52,6 +56,7 @@ fn in_own_namespace(configuration: Configuration, pins: Option<BpfFileSystem>, s
         clients,
         kernel_answers: pins.is_some(),
         odd_connects: 0,
+        odd_sources: 0,
         daemon,
         home,
         _pins: pins,
@@ -66,7 +71,16 @@ pub(crate) fn on_loopback_unprivileged(setup: &Setup) -> Running {
     home.configure(&Configuration::sockets(&["127.0.0.1:0"]).with_setup(setup, LOOPBACK, &MARKERS));
     let daemon = home.start(None);
     let clients = Sockets::new(LOOPBACK, None, daemon.address(false), None);
-    Running { clients, daemon, home, kernel_answers: false, odd_connects: 0, _pins: None, _cable: None }
+    Running {
+        clients,
+        daemon,
+        home,
+        kernel_answers: false,
+        odd_connects: 0,
+        odd_sources: 0,
+        _pins: None,
+        _cable: None,
+    }
 }
 
 /// Native XDP at one end of a cable, clients at the other.
@@ -87,13 +101,15 @@ pub(crate) fn across_a_cable(setup: &Setup) -> Running {
         Some(Arc::clone(&cable.client)),
         daemon.address(false),
         Some(daemon.address(true)),
-    );
+    )
+    .with_raw(RawSender::new(&cable));
     Running {
         clients,
         daemon,
         home,
         kernel_answers: true,
         odd_connects: 0,
+        odd_sources: 0,
         _pins: Some(pins),
         _cable: Some(cable),
     }
@@ -110,8 +126,11 @@ impl Path for Running {
 
     fn exchange(&mut self, source: &Source, request: &[u8], silence: bool) -> Option<Vec<u8>> {
         let is_connect = request.starts_with(&payload::header(payload::CONNECT_MAGIC, 0, 0)[..12]);
-        if is_connect && (source.shape != Shape::Plain || request.len() > LONGEST_PAYLOAD) {
+        if is_connect && (source.shape == Shape::Options || request.len() > LONGEST_PAYLOAD) {
             self.odd_connects += 1;
+        }
+        if matches!(source.host, Host::Odd(_)) || source.port == SourcePort::Zero {
+            self.odd_sources += 1;
         }
         self.clients.exchange(source, request, silence)
     }
@@ -136,6 +155,11 @@ impl Drop for Running {
                 count("sockets", "connect"),
                 self.odd_connects,
                 "the others are the kernel's: {stats}"
+            );
+            assert_eq!(
+                count("kernel", "drop_source"),
+                self.odd_sources,
+                "they are dropped in the kernel: {stats}"
             );
             for decided in
                 ["error_connection_id", "error_info_hash", "drop_blocked", "drop_magic", "drop_action"]

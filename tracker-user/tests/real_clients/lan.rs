@@ -26,17 +26,17 @@ impl Lan {
         server.sysctl("net/ipv4/ip_forward", "1");
         server.sysctl("net/ipv6/conf/all/forwarding", "1");
         server.ip(&format!("address add {}/32 dev lo", Self::SERVER_V4));
-        server.ip(&format!("-6 address add {}/128 dev lo nodad", Self::SERVER_V6));
+        server.ip(&format!("-6 address add {}/128 dev lo", Self::SERVER_V6));
         let clients = [Namespace::new(), Namespace::new()];
         let mut passes = Vec::new();
         for (n, client) in clients.iter().enumerate() {
             let (near, far) = (format!("10.99.{}.1", n + 1), format!("fd99:{}::1", n + 1));
             client.cable_to(&server, "cable0", &format!("cable{n}"));
             server.ip(&format!("address add {near}/24 dev cable{n}"));
-            server.ip(&format!("-6 address add {far}/64 dev cable{n} nodad"));
+            server.ip(&format!("-6 address add {far}/64 dev cable{n}"));
             server.ip(&format!("link set cable{n} up"));
             client.ip(&format!("address add {}/24 dev cable0", Self::CLIENTS_V4[n]));
-            client.ip(&format!("-6 address add {}/64 dev cable0 nodad", Self::CLIENTS_V6[n]));
+            client.ip(&format!("-6 address add {}/64 dev cable0", Self::CLIENTS_V6[n]));
             client.ip("link set cable0 up");
             client.ip(&format!("route add default via {near}"));
             client.ip(&format!("-6 route add default via {far}"));

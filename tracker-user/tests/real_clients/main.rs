@@ -38,7 +38,7 @@ const ARIA2: Requirement = Requirement::Program("aria2c");
 
 #[cfg(feature = "xdp")]
 #[test]
-fn aria2_over_ipv4_with_native_xdp() {
+fn aria2_finds_its_peer_over_ipv4_with_native_xdp() {
     if must_skip(&[ROOT[0], ROOT[1], ARIA2, LIBTORRENT]) {
         return;
     }
@@ -46,7 +46,7 @@ fn aria2_over_ipv4_with_native_xdp() {
 }
 
 #[test]
-fn aria2_over_ipv4_with_sockets_alone() {
+fn aria2_finds_its_peer_over_ipv4_with_sockets_alone() {
     if must_skip(&[ROOT[0], ROOT[1], ARIA2, LIBTORRENT]) {
         return;
     }
@@ -55,7 +55,7 @@ fn aria2_over_ipv4_with_sockets_alone() {
 
 #[cfg(feature = "xdp")]
 #[test]
-fn libtorrent_over_ipv4_with_native_xdp() {
+fn libtorrent_finds_its_peer_over_ipv4_with_native_xdp() {
     if must_skip(&[ROOT[0], ROOT[1], LIBTORRENT]) {
         return;
     }
@@ -63,7 +63,7 @@ fn libtorrent_over_ipv4_with_native_xdp() {
 }
 
 #[test]
-fn libtorrent_over_ipv4_with_sockets_alone() {
+fn libtorrent_finds_its_peer_over_ipv4_with_sockets_alone() {
     if must_skip(&[ROOT[0], ROOT[1], LIBTORRENT]) {
         return;
     }
@@ -72,7 +72,7 @@ fn libtorrent_over_ipv4_with_sockets_alone() {
 
 #[cfg(feature = "xdp")]
 #[test]
-fn libtorrent_over_ipv6_with_native_xdp() {
+fn libtorrent_finds_its_peer_over_ipv6_with_native_xdp() {
     if must_skip(&[ROOT[0], ROOT[1], LIBTORRENT]) {
         return;
     }
@@ -80,7 +80,7 @@ fn libtorrent_over_ipv6_with_native_xdp() {
 }
 
 #[test]
-fn libtorrent_over_ipv6_with_sockets_alone() {
+fn libtorrent_finds_its_peer_over_ipv6_with_sockets_alone() {
     if must_skip(&[ROOT[0], ROOT[1], LIBTORRENT]) {
         return;
     }
