@@ -69,7 +69,7 @@ impl Frame for Packet<'_> {
     fn set_len(&mut self, len: usize) -> bool {
         // SAFETY: helpers on the valid context; no reference into the packet is alive, since this takes `&mut self`.
         unsafe {
-            // The length is asked for: `data_end - data` is refused by the verifier without CAP_PERFMON.
+            // The length is asked for: a difference of packet pointers is no number to the verifier.
             let now = bpf_xdp_get_buff_len(self.context);
             bpf_xdp_adjust_tail(self.context, len as i32 - now as i32) == 0
         }

@@ -89,7 +89,7 @@ section! {
 
 section! {
     /// Answering inside the kernel, by an XDP program on network interfaces. Needs root or the capabilities
-    /// CAP_BPF and CAP_NET_ADMIN; what the program doesn't answer reaches the sockets below.
+    /// CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; what the program doesn't answer reaches the sockets below.
     Xdp {
         /// Interfaces to attach to, for example ["eth0"]; none: sockets answer everything. `--iface` on the command line
         /// replaces this list.
