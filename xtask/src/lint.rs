@@ -6,35 +6,36 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::build_ebpf::{self, build_step, ready_toolchain};
 use crate::run::cargo;
 use crate::step::Step;
 use crate::{paths, setup};
 
+/// Runs all checks, also after one has failed: one run shows everything.
 pub(crate) fn run() -> Result<()> {
     setup::run(&setup::Flags { tests: true, ..setup::Flags::default() })?;
-    cargo().args(["fmt", "--all", "--check"]).run()?;
-    for workspace in workspaces_beside()? {
-        Step::new("cargo").args(["fmt", "--check"]).dir(&workspace).run()?;
-    }
-
     // tracker-user embeds the object, so there must be one before it can be looked at.
     build_ebpf::run(&build_ebpf::Flags::default())?;
-    let deny = ["--", "--deny", "warnings"];
-    cargo().args(["clippy", "--workspace", "--all-targets", "--locked"]).args(deny).run()?;
-    cargo()
-        .args(["clippy", "--package", "tracker-user", "--no-default-features", "--all-targets", "--locked"])
-        .args(deny)
-        .run()?;
-    for features in [None, Some("--all-features")] {
-        build_step(ready_toolchain()?, "clippy")
-            .args(["--release", "--locked"])
-            .args(features)
-            .args(deny)
-            .run()?;
+
+    let mut checks = vec![cargo().args(["fmt", "--all", "--check"])];
+    for workspace in workspaces_beside()? {
+        checks.push(Step::new("cargo").args(["fmt", "--check"]).dir(&workspace));
     }
+    let deny = ["--", "--deny", "warnings"];
+    let clippy = |step: Step| step.args(["--locked"]).args(deny);
+    checks.push(clippy(cargo().args(["clippy", "--workspace", "--all-targets"])));
+    let sockets_only = ["clippy", "--package", "tracker-user", "--no-default-features", "--all-targets"];
+    checks.push(clippy(cargo().args(sockets_only)));
+    let toolchain = ready_toolchain()?;
+    checks.push(clippy(build_step(toolchain, "clippy").arg("--release")));
+    checks.push(clippy(build_step(toolchain, "clippy").args(["--release", "--all-features"])));
+
+    let failed: Vec<String> =
+        checks.iter().filter_map(|check| check.run().err()).map(|error| error.to_string()).collect();
+    ensure!(failed.is_empty(), "{} of {} checks failed: {}", failed.len(), checks.len(), failed.join("; "));
+    println!("lint: all {} checks passed", checks.len());
     Ok(())
 }
 
