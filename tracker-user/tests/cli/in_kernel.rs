@@ -1,6 +1,7 @@
 //! The command line of a tracker with XDP: what reaches the kernel, what is attached, and what a stop takes away.
 
 use std::fs;
+use std::net::IpAddr;
 
 use tracker_testkit::answer::Answer;
 use tracker_testkit::client::Client;
@@ -276,4 +277,29 @@ fn missing_capabilities_are_named() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(said.contains("CAP_BPF") && said.contains("CAP_NET_ADMIN"), "{said}");
+}
+
+#[test]
+fn a_wildcard_is_served_in_the_kernel_at_every_address() {
+    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
+        return;
+    }
+    let wired = Wired::new("off", "");
+    wired.cable.server.ip(&format!("address add 10.99.0.77/24 dev {}", Cable::SERVER_INTERFACE));
+    wired.home.configure(&Configuration {
+        addresses: vec!["0.0.0.0:0".into(), "[::]:0".into()],
+        ..on_loopback("off", "").with_xdp("native", Cable::SERVER_INTERFACE, &wired.pins.path())
+    });
+    let daemon = wired.start();
+    let told = daemon.addresses();
+    let mut connects = 0;
+    for address in [Cable::SERVER_V4, "10.99.0.77", Cable::SERVER_V6] {
+        let address: IpAddr = address.parse().unwrap();
+        let url = told.iter().find(|url| url.ip() == address);
+        let server = *url.unwrap_or_else(|| panic!("{address} is not among {told:?}"));
+        Client::new(Some(&wired.cable.client), server).connection_id();
+        connects += 1;
+        assert_eq!(wired.count("kernel", "connect"), connects, "{server}");
+    }
+    assert_eq!(wired.count("sockets", "connect"), 0);
 }

@@ -1,9 +1,11 @@
 //! What a tracker needs to start, what it says when it does not get it, and what it leaves behind.
 
 use std::fs;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tracker_testkit::answer::Answer;
+use tracker_testkit::client::Client;
 use tracker_testkit::daemon::Configuration;
 use tracker_testkit::payload::Announce;
 
@@ -94,4 +96,22 @@ fn a_tracker_built_without_xdp_says_so_and_goes_on_with_sockets() {
     let daemon = home.start(None);
     assert!(daemon.log().contains("built without"), "{}", daemon.log());
     assert_eq!(client(&daemon).refusal(HASH), None);
+}
+
+#[test]
+fn a_wildcard_answers_from_the_address_that_was_asked() {
+    let (_home, daemon) = running(&Configuration {
+        addresses: vec!["0.0.0.0:0".into(), "[::]:0".into()],
+        ..on_loopback("off", "")
+    });
+    for asked in ["127.0.0.1", "127.0.0.5", "127.1.2.3"] {
+        let port = daemon.address(false).port();
+        // The client's socket is connected: it takes an answer from nowhere else.
+        Client::new(None, SocketAddr::new(asked.parse().unwrap(), port)).connection_id();
+    }
+    let has_ipv6 = daemon.addresses().iter().any(SocketAddr::is_ipv6);
+    if has_ipv6 {
+        Client::new(None, SocketAddr::new(Ipv6Addr::LOCALHOST.into(), daemon.address(true).port()))
+            .connection_id();
+    }
 }
