@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -226,13 +226,14 @@ fn daemon_step(lab: &Lab, configuration: &Path) -> Step {
 }
 
 fn configuration_text(scratch: &Path, lab: &Lab) -> String {
-    let (scratch, interface): (PathBuf, &str) = (scratch.join("run"), &lab.interface);
+    let (scratch, pins) = (scratch.join("run"), lab.pin_directory());
     format!(
         "state_directory = \"{scratch}/state\"\nlog_level = \"warn\"\n\n\
-         [xdp]\npin_directory = \"/sys/fs/bpf/tracker-bench-{interface}\"\n\n\
+         [xdp]\npin_directory = \"{pins}\"\n\n\
          [udp]\naddresses = [\"{TRACKER}:{PORT}\"]\n\n\
          [control]\nsocket = \"{scratch}/control.sock\"\n",
-        scratch = scratch.display()
+        scratch = scratch.display(),
+        pins = pins.display()
     )
 }
 

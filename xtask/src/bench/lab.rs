@@ -63,6 +63,11 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Where the tracker of this lab pins its maps.
+    pub(crate) fn pin_directory(&self) -> PathBuf {
+        Path::new("/sys/fs/bpf").join(format!("tracker-bench-{}", self.interface))
+    }
+
     /// A program on the client's end, on CPU 0.
     pub(crate) fn in_client(&self, program: impl AsRef<Path>) -> Step {
         inside(&self.client, 0, program.as_ref())
@@ -91,6 +96,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        // Empty after a clean stop; full after a daemon that had to be killed.
+        let _ = fs::remove_dir_all(self.pin_directory());
         for namespace in [&self.client, &self.tracker] {
             // The pair goes with its namespaces. Nothing can be done about an error here, and `ip netns` lists what is left.
             let _ = ip(&format!("netns delete {namespace}"));
