@@ -8,7 +8,7 @@
 //! - `attach`: to an interface, native or generic, and whatever is in the way.
 //! - `maps`: the maps as the rest of the daemon sees them: settings, endpoints, keys, counters, lists.
 //!
-//! What needs a kernel is tested end to end by `tracker-testkit`.
+//! What needs a kernel is tested end to end in `tests/cli` and `tests/protocol_rows`.
 
 #[cfg(feature = "xdp")]
 mod attach;

@@ -3,7 +3,7 @@
 //! The main loop owns everything that an operator can see or change: lists, the kernel's maps and links, the control socket. All others
 //! send it [`Event`]s, so nothing of that needs a lock. Order matters at start: ports before anything that changes the machine, lists
 //! and keys before the program that uses them is attached, and readiness is told when all of it stands. End-to-end tests are in
-//! `tracker-testkit`.
+//! `tests/cli` and `tests/real_clients`.
 
 use std::io;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 //!
 //! Called by `daemon` in the order load, prepare, attach: everything that the program looks up is in its maps before the first packet.
 //! Each step down (native, generic, sockets alone) is one line of the log with the reason and the remedy. Tests are below, and
-//! end to end in `tracker-testkit`.
+//! end to end in `tests/cli`.
 
 use std::net::SocketAddr;
 

@@ -2,7 +2,7 @@
 //!
 //! Started by `daemon`, one for each socket. Everything is allocated before the first request; the clock, the lists and the writer's bell
 //! are touched once a batch. The thread ends when the tracker stops, or with an [`Event::Failed`] that stops the tracker. What is
-//! answered is `tracker_core::udp`'s; the loop is tested end to end by `tracker-testkit`.
+//! answered is `tracker_core::udp`'s; the loop is tested end to end in `tests/protocol_rows`.
 
 use std::io;
 use std::net::SocketAddr;
