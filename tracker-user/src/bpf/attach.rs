@@ -66,7 +66,9 @@ fn explain(interface: &Interface, mode: AttachMode, error: &ProgramError) -> Att
             other_mode_may_work: false,
         },
         Some(libc::EPERM | libc::EACCES) => AttachError {
-            reason: format!("attaching is not permitted ({chain}): it needs CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON"),
+            reason: format!(
+                "attaching is not permitted ({chain}): it needs CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON"
+            ),
             other_mode_may_work: false,
         },
         Some(libc::EOPNOTSUPP) if mode == AttachMode::Native => AttachError {
