@@ -84,7 +84,8 @@ fn guard<F: Frame, H: Host, N: Network>(frame: &F, host: &H) -> Result<Datagram<
         return Err(Verdict::DropSource);
     }
     // Our own address and loopback addresses come from loopback interfaces only; from a network they are forged.
-    if !frame.is_from_loopback() && (datagram.source == datagram.destination || source::is_loopback(&source)) {
+    if !frame.is_from_loopback() && (datagram.source == datagram.destination || source::is_loopback(&source))
+    {
         return Err(Verdict::DropSource);
     }
     if host.blocks(&source) {
