@@ -42,7 +42,7 @@ fn tracker(context: XdpContext) -> u32 {
 #[cfg(feature = "debug")]
 #[inline(always)]
 fn log(context: &XdpContext, verdict: Verdict) {
-    aya_log_ebpf::info!(context, "verdict {}", verdict as u32);
+    aya_log_ebpf::info!(context, "{}", verdict.name());
 }
 
 #[cfg(not(feature = "debug"))]

@@ -6,6 +6,7 @@
 //! - `load`: the object inside this binary, the kernel's objections to it.
 //! - `pin`: the maps under /sys/fs/bpf, for tools, and what a killed tracker left there.
 //! - `attach`: to an interface, native or generic, and whatever is in the way.
+//! - `log`: what the program logs, with the feature `debug`.
 //! - `maps`: the maps as the rest of the daemon sees them: settings, endpoints, keys, counters, lists.
 //!
 //! What needs a kernel is tested end to end in `tests/cli` and `tests/protocol_rows`.
@@ -14,6 +15,8 @@
 mod attach;
 #[cfg(feature = "xdp")]
 mod load;
+#[cfg(feature = "debug")]
+mod log;
 #[cfg(feature = "xdp")]
 mod maps;
 #[cfg(feature = "xdp")]

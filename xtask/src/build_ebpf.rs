@@ -32,6 +32,13 @@ pub(crate) struct Flags {
     features: Option<String>,
 }
 
+impl Flags {
+    /// The flags that build with these features.
+    pub(crate) fn with_features(list: &str) -> Self {
+        Self { features: Some(list.to_owned()) }
+    }
+}
+
 /// Builds, checks and installs the object; its path.
 pub(crate) fn run(flags: &Flags) -> Result<PathBuf> {
     let toolchain = ready_toolchain()?;

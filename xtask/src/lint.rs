@@ -28,6 +28,8 @@ pub(crate) fn run() -> Result<()> {
     checks.push(clippy(cargo().args(["clippy", "--workspace", "--all-targets"])));
     let sockets_only = ["clippy", "--package", "tracker-user", "--no-default-features", "--all-targets"];
     checks.push(clippy(cargo().args(sockets_only)));
+    let with_log = ["clippy", "--package", "tracker-user", "--features", "debug", "--all-targets"];
+    checks.push(clippy(cargo().args(with_log)));
     let toolchain = ready_toolchain()?;
     checks.push(clippy(build_step(toolchain, "clippy").arg("--release")));
     checks.push(clippy(build_step(toolchain, "clippy").args(["--release", "--all-features"])));

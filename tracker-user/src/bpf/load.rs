@@ -47,6 +47,8 @@ impl Kernel {
             .with_context(|| format!("the BPF object has no program {}", names::PROGRAM))?
             .try_into()?;
         program.load().map_err(refusal)?;
+        #[cfg(feature = "debug")]
+        super::log::relay(&mut ebpf)?;
         let pins = room.and_then(|claim| pin::pin_all(claim, &directory, &ebpf));
         if let Err(error) = &pins {
             log::warn!(

@@ -10,6 +10,7 @@ use tracker_common::connection_id::{Address, Epoch, Keys};
 use tracker_common::frame::BufferFrame;
 use tracker_common::journey::{Host, travel};
 use tracker_common::settings::{Settings, access_mode};
+use tracker_common::verdict::Verdict;
 use tracker_testkit::payload;
 use tracker_testkit::skip::{Requirement, must_skip};
 use tracker_user::udp::sys::coarse_monotonic_ns;
@@ -19,6 +20,18 @@ use crate::{
     LISTED, LOOPBACK, TRANSACTION, UNLISTED, announce, around, blocked, families, good_id, keys, program,
     scrape, settings, tracker_v4, tracker_v6, within_one_epoch,
 };
+
+/// BPF_PROG_TEST_RUN takes no frame shorter than an Ethernet header, and no driver delivers one.
+#[test]
+fn a_frame_without_a_whole_ethernet_header_passes() {
+    for (client, tracker) in families() {
+        let whole = around(client, tracker, payload::connect(TRANSACTION)).build();
+        for cut in 0..14 {
+            let outcome = in_user_space(&whole[..cut], settings());
+            assert_eq!(outcome, Outcome { verdict: Verdict::PassOther, frame: whole[..cut].to_vec() });
+        }
+    }
+}
 
 #[test]
 fn kernel_and_user_space_agree_on_every_frame() {

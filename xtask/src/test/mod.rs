@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::run::cargo;
+use crate::step::Step;
 use crate::{build_ebpf, paths, setup};
 use tally::Tally;
 
@@ -39,31 +40,26 @@ pub(crate) fn run(flags: &Flags) -> ExitCode {
 
 fn run_all(flags: &Flags) -> Result<Tally> {
     setup::run(&setup::Flags { tests: true, ..setup::Flags::default() })?;
-    build_ebpf::run(&build_ebpf::Flags::default())?;
-    cargo().args(["build", "--locked", "--package", "tracker-user", "--no-default-features"]).run()?;
-
     let skip_log = paths::target().join("skipped-tests.txt");
     fs::create_dir_all(paths::target()).context("cannot create target")?;
     fs::write(&skip_log, "").with_context(|| format!("cannot write {}", skip_log.display()))?;
-    let step = cargo()
-        .env("TRACKER_SKIP_LOG", &skip_log)
-        .args(["test", "--workspace", "--locked", "--no-fail-fast", "--"])
-        .args(&flags.filter);
-    eprintln!("$ {step}");
-    let mut child = step.command().stdout(Stdio::piped()).spawn().context("cannot start cargo test")?;
     let mut tally = Tally::default();
-    let output = child.stdout.take().expect("stdout was piped above");
-    for line in BufReader::new(output).split(b'\n') {
-        let line = line.context("cannot read from cargo test")?;
-        tally.line(&String::from_utf8_lossy(&line));
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(&line).and_then(|()| stdout.write_all(b"\n")).context("cannot write")?;
-    }
-    let status = child.wait().context("cannot wait for cargo test")?;
-    if !status.success() && tally.failed == 0 {
-        // It did not compile, or a test program died before it could say how it went.
-        tally.failed = 1;
-    }
+    let mut test = |arguments: &[&str]| {
+        let step = cargo()
+            .env("TRACKER_SKIP_LOG", &skip_log)
+            .args(["test", "--locked", "--no-fail-fast"])
+            .args(arguments)
+            .arg("--")
+            .args(&flags.filter);
+        count(&step, &mut tally)
+    };
+
+    // The variant that logs goes through the verifier too. It comes first, so that the usual object is the one that stays.
+    build_ebpf::run(&build_ebpf::Flags::with_features("debug"))?;
+    test(&["--package", "tracker-user", "--features", "debug", "--test", "xdp_program"])?;
+    build_ebpf::run(&build_ebpf::Flags::default())?;
+    cargo().args(["build", "--locked", "--package", "tracker-user", "--no-default-features"]).run()?;
+    test(&["--workspace"])?;
 
     for skip in fs::read_to_string(&skip_log).unwrap_or_default().lines() {
         println!("{skip}");
@@ -75,4 +71,24 @@ fn run_all(flags: &Flags) -> Result<Tally> {
         tally.failed += untested.len();
     }
     Ok(tally)
+}
+
+/// Runs `cargo test`, shows what it prints and counts its tests.
+fn count(step: &Step, tally: &mut Tally) -> Result<()> {
+    eprintln!("$ {step}");
+    let failed_before = tally.failed;
+    let mut child = step.command().stdout(Stdio::piped()).spawn().context("cannot start cargo test")?;
+    let output = child.stdout.take().expect("stdout was piped above");
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.context("cannot read from cargo test")?;
+        tally.line(&String::from_utf8_lossy(&line));
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&line).and_then(|()| stdout.write_all(b"\n")).context("cannot write")?;
+    }
+    let status = child.wait().context("cannot wait for cargo test")?;
+    if !status.success() && tally.failed == failed_before {
+        // It did not compile, or a test program died before it could say how it went.
+        tally.failed += 1;
+    }
+    Ok(())
 }
