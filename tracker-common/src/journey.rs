@@ -165,7 +165,7 @@ impl Payload for ErrorAnswer {
     }
 }
 
-/// The fields that all requests begin with.
+/// The fields that all requests begin with, in words; [`wire::Header`] is the same in bytes.
 struct Header {
     connection_id: u64,
     action: u32,

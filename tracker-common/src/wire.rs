@@ -214,28 +214,7 @@ impl Refusal {
         ANSWER_HEADER_LEN + self.text().len()
     }
 
-    /// BEP 15, "error response", as an array whose length `N` is [`Refusal::answer_len`].
-    ///
-    /// A constant length is what the BPF verifier wants; another `N` doesn't compile when the refusal is a constant.
-    #[inline(always)]
-    pub const fn answer<const N: usize>(self, transaction: [u8; 4]) -> [u8; N] {
-        let mut answer = [0; N];
-        let text = self.text().as_bytes();
-        answer[3] = ACTION_ERROR as u8;
-        let mut index = 0;
-        while index < 4 {
-            answer[4 + index] = transaction[index];
-            index += 1;
-        }
-        let mut index = 0;
-        while index < N - ANSWER_HEADER_LEN {
-            answer[ANSWER_HEADER_LEN + index] = text[index];
-            index += 1;
-        }
-        answer
-    }
-
-    /// Writes the error answer to the front of `out` and returns its length, 0 when it doesn't fit.
+    /// BEP 15, "error response": writes it to the front of `out` and returns its length, 0 when it doesn't fit.
     pub fn write(self, transaction: [u8; 4], out: &mut [u8]) -> usize {
         let len = self.answer_len();
         let Some((header, rest)) = out.split_first_chunk_mut::<ANSWER_HEADER_LEN>() else { return 0 };
@@ -292,14 +271,10 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_of_writing_an_error_agree() {
+    fn an_error_is_its_action_the_transaction_and_a_text() {
         let mut out = [0; 64];
         let len = Refusal::InvalidConnectionId.write(*b"abcd", &mut out);
-        let fixed: [u8; Refusal::InvalidConnectionId.answer_len()] =
-            Refusal::InvalidConnectionId.answer(*b"abcd");
-        assert_eq!(out[..len], fixed);
-        assert_eq!(fixed[..8], *b"\0\0\0\x03abcd");
-        assert_eq!(fixed[8..], *b"invalid connection id");
+        assert_eq!(out[..len], *b"\0\0\0\x03abcdinvalid connection id");
     }
 
     #[test]
