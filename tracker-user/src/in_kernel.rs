@@ -125,6 +125,13 @@ fn attach(kernel: &mut Kernel, interface: &Interface, wanted: XdpMode) -> anyhow
     let name = &interface.name;
     let attached = |mode: AttachMode, reason: Option<String>| {
         log::info!("{name}: the XDP program is attached in {} mode", mode.name());
+        if interface.veth && mode == AttachMode::Native {
+            // The driver delivers what XDP sends only to a NAPI that it wakes for a program (seen with Linux 6.18).
+            log::warn!(
+                "{name} is one end of a veth pair: unless its other end has an XDP program too (one that only passes will do), \
+                 answers from native mode are lost; if clients get none, use --xdp generic"
+            );
+        }
         InterfaceMode { name: name.clone(), mode: mode.name().to_owned(), reason }
     };
     let explicit = match wanted {

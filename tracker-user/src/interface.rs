@@ -20,6 +20,8 @@ pub struct Interface {
     pub up: bool,
     /// Whether it is a loopback interface.
     pub loopback: bool,
+    /// Whether it is one end of a veth pair, as in containers.
+    pub veth: bool,
     /// The XDP program attached to it.
     pub xdp: Option<AttachedXdp>,
 }
@@ -160,12 +162,17 @@ fn parse_link(message: &[u8]) -> Option<Interface> {
         name: String::new(),
         up: flags & libc::IFF_UP as u32 != 0,
         loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
+        veth: false,
         xdp: None,
     };
     for (kind, value) in attributes(message.get(16..)?) {
         match kind {
             libc::IFLA_IFNAME => {
                 interface.name = String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
+            }
+            libc::IFLA_LINKINFO => {
+                interface.veth = attributes(value)
+                    .any(|(kind, value)| kind == libc::IFLA_INFO_KIND && value.starts_with(b"veth"));
             }
             libc::IFLA_XDP => interface.xdp = parse_xdp(value),
             _ => {}

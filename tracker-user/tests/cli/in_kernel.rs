@@ -260,6 +260,26 @@ fn loopback_gets_generic_mode_by_itself() {
 }
 
 #[test]
+fn a_veth_gets_native_mode_by_itself_and_a_word_about_its_other_end() {
+    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
+        return;
+    }
+    let wired = Wired::new("off", "");
+    wired.home.configure(&on_loopback("off", "").with_xdp(
+        "auto",
+        Cable::SERVER_INTERFACE,
+        &wired.pins.path(),
+    ));
+    let daemon = wired.start();
+    assert!(
+        daemon.told().contains(&format!("xdp {} native", Cable::SERVER_INTERFACE)),
+        "{:?}",
+        daemon.told()
+    );
+    assert!(daemon.log().contains("one end of a veth pair"), "{}", daemon.log());
+}
+
+#[test]
 fn missing_capabilities_are_named() {
     if must_skip(&[Requirement::Root, Requirement::Bpf, Requirement::Program("setpriv")]) {
         return;
