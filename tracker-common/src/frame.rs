@@ -27,6 +27,15 @@ pub const MIN_FRAME_LEN: usize = 60;
 /// A UDP datagram longer than this is not looked at: 1,500 (MTU) − 20 (IPv4).
 pub const MAX_DATAGRAM_LEN: usize = 1500 - IPV4_LEN;
 
+/// A mask that every offset in a frame with a datagram of [`MAX_DATAGRAM_LEN`] passes unchanged.
+const OFFSETS: usize = 0xfff;
+
+/// A mask that takes a datagram's length to the whole words in it.
+const WHOLE_WORDS: usize = 0x7f8;
+
+const _: () = assert!(MAX_DATAGRAM_LEN <= WHOLE_WORDS);
+const _: () = assert!(ETHERNET_LEN + TAG_LEN + IPV6_LEN + MAX_DATAGRAM_LEN <= OFFSETS);
+
 const PROTOCOL_UDP: u32 = 17;
 const TTL: u32 = 64;
 
@@ -309,15 +318,15 @@ fn sum_holds<F: Frame>(frame: &F, mut at: usize, len: usize, mut sum: Sum) -> bo
     if !(UDP_LEN..=MAX_DATAGRAM_LEN).contains(&len) {
         return false;
     }
-    // Both opaque, or LLVM 22 compares something else with the frame's end (the end of the read here, `end + 1` in the loop) than the
-    // verifier wants to see compared.
-    let Some(last) = frame.load::<u64>(black_box(at + len - 8)) else { return false };
-    let mut words = len / 8;
-    while words > 0 {
+    // Masked, since Linux 6.1 forgets bounds that were found by 32-bit comparisons. Opaque, or LLVM 22 leaves the masks out, counts the
+    // loop down to 0 (in which 6.1 sees no bound), and compares something else with the frame's end (the end of the read, `end + 1`)
+    // than the verifier wants to see compared.
+    let Some(last) = frame.load::<u64>(black_box(at + len - 8) & OFFSETS) else { return false };
+    let end = at + (black_box(len) & WHOLE_WORDS);
+    while at < end {
         let Some(word) = frame.load::<u64>(at) else { return false };
         sum = sum.add8(word);
-        at = black_box(at + 8);
-        words -= 1;
+        at = black_box(at + 8) & OFFSETS;
     }
     let rest = len % 8;
     if rest != 0 {

@@ -72,6 +72,23 @@ fn listed(info_hash: &InfoHash) -> bool {
     ACCESS.get_value_ptr_mut(0, info_hash).is_some()
 }
 
+/// A key of BLOCK6 with its address on a word boundary: the verifier of Linux 6.1 refuses the unaligned stores with which LLVM would
+/// otherwise fill it.
+#[repr(C, align(8))]
+struct Key6 {
+    unused: u32,
+    prefix_len: u32,
+    address: [u8; 16],
+}
+
+#[inline(always)]
+fn blocks6(address: [u8; 16]) -> bool {
+    let key = Key6 { unused: 0, prefix_len: 128, address };
+    // SAFETY: `Key<[u8; 16]>` is a prefix length and 16 bytes, packed: what `Key6` holds behind its first word.
+    let key = unsafe { &*(&raw const key).cast::<u32>().add(1).cast::<Key<[u8; 16]>>() };
+    BLOCK6.get(key).is_some()
+}
+
 /// The journey's view of the maps.
 pub(crate) struct Maps;
 
@@ -90,7 +107,7 @@ impl Host for Maps {
                 BLOCK4_BITS.get(word).is_some_and(|bits| bits & bit != 0)
                     && BLOCK4.get(&Key::new(32, ip)).is_some()
             }
-            Address::V6(ip) if settings.block6 != 0 => BLOCK6.get(&Key::new(128, ip)).is_some(),
+            Address::V6(ip) if settings.block6 != 0 => blocks6(ip),
             _ => false,
         }
     }
