@@ -72,8 +72,8 @@ fn listed(info_hash: &InfoHash) -> bool {
     ACCESS.get_value_ptr_mut(0, info_hash).is_some()
 }
 
-/// A key of BLOCK6 with its address on a word boundary: the verifier of Linux 6.1 refuses the unaligned stores with which LLVM would
-/// otherwise fill it.
+/// A key of BLOCK6 with its address on a word boundary: a packed key's would not be, and the verifier refuses unaligned stores to the
+/// stack, which LLVM makes where the target may access memory so.
 #[repr(C, align(8))]
 struct Key6 {
     unused: u32,

@@ -48,14 +48,7 @@ impl Datagram {
     /// checksums are right.
     pub fn read(frame: &[u8]) -> Result<Self, String> {
         let mut rest = Bytes(frame);
-        let destination_mac = rest.take("destination hardware address")?;
-        let source_mac = rest.take("source hardware address")?;
-        let mut tags = Vec::new();
-        let mut ethertype = rest.u16("ethertype")?;
-        while matches!(ethertype, 0x8100 | 0x88a8) {
-            tags.push((ethertype, rest.u16("tag")?));
-            ethertype = rest.u16("ethertype behind a tag")?;
-        }
+        let Ethernet { destination_mac, source_mac, tags, ethertype } = Ethernet::read(&mut rest)?;
         let (network, segment, trailing) = match ethertype {
             0x0800 => Network::v4(rest.0)?,
             0x86dd => Network::v6(rest.0)?,
@@ -93,6 +86,28 @@ pub fn answer(request: &[u8], answer: &[u8]) -> Result<Vec<u8>, String> {
     Ok(sent.payload)
 }
 
+/// The header of a frame, with all its tags.
+struct Ethernet {
+    destination_mac: [u8; 6],
+    source_mac: [u8; 6],
+    tags: Vec<(u16, u16)>,
+    ethertype: u16,
+}
+
+impl Ethernet {
+    fn read(rest: &mut Bytes<'_>) -> Result<Self, String> {
+        let destination_mac = rest.take("destination hardware address")?;
+        let source_mac = rest.take("source hardware address")?;
+        let mut tags = Vec::new();
+        let mut ethertype = rest.u16("ethertype")?;
+        while matches!(ethertype, 0x8100 | 0x88a8) {
+            tags.push((ethertype, rest.u16("tag")?));
+            ethertype = rest.u16("ethertype behind a tag")?;
+        }
+        Ok(Self { destination_mac, source_mac, tags, ethertype })
+    }
+}
+
 /// The addresses of a request, whose lengths and checksums may be anything.
 struct Asked {
     source_mac: [u8; 6],
@@ -105,14 +120,7 @@ struct Asked {
 impl Asked {
     fn read(frame: &[u8]) -> Result<Self, String> {
         let mut rest = Bytes(frame);
-        let destination_mac = rest.take("destination hardware address")?;
-        let source_mac = rest.take("source hardware address")?;
-        let mut tags = Vec::new();
-        let mut ethertype = rest.u16("ethertype")?;
-        while matches!(ethertype, 0x8100 | 0x88a8) {
-            tags.push((ethertype, rest.u16("tag")?));
-            ethertype = rest.u16("ethertype behind a tag")?;
-        }
+        let Ethernet { destination_mac, source_mac, tags, ethertype } = Ethernet::read(&mut rest)?;
         let (source, destination): (IpAddr, IpAddr) = if ethertype == 0x0800 {
             rest.take::<12>("first part of the IPv4 header")?;
             (Ipv4Addr::from(rest.take("source")?).into(), Ipv4Addr::from(rest.take("destination")?).into())
