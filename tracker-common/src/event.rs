@@ -11,9 +11,9 @@ use crate::wire::{AnnounceKind, InfoHash};
 /// One accepted announce.
 ///
 /// ```text
-/// byte 0         20            36     38       39     40      41         48
-///      info hash | ip          | port | family | kind | seeder | reserved |
-///                  IPv4: first   network  4, 6    as in  0, 1     zeros
+/// byte 0         20            36     38       39     40      41      44        48
+///      info hash | ip          | port | family | kind | seeder | zeros | time    |
+///                  IPv4: first   network  4, 6    as in  0, 1            ms, little-endian
 ///                  4 bytes       order            BEP 15
 /// ```
 #[repr(C)]
@@ -25,7 +25,8 @@ pub struct AnnounceEvent {
     family: u8,
     kind: u8,
     seeder: u8,
-    reserved: [u8; 7],
+    zeros: [u8; 3],
+    time_ms: [u8; 4],
 }
 
 const _: () = assert!(size_of::<AnnounceEvent>() == 48 && align_of::<AnnounceEvent>() == 1);
@@ -34,9 +35,16 @@ const FAMILY_V4: u8 = 4;
 const FAMILY_V6: u8 = 6;
 
 impl AnnounceEvent {
-    /// The event of an announce by `peer`; `seeder` when it has nothing left to download (U12).
+    /// The event of an announce by `peer`; `seeder` when it has nothing left to download (U12). `time_ms` is the low part of
+    /// `CLOCK_MONOTONIC_COARSE`, which all front ends read: it orders the events of one peer that came by different ways.
     #[inline(always)]
-    pub fn new(info_hash: InfoHash, peer: PeerAddress, kind: AnnounceKind, seeder: bool) -> Self {
+    pub fn new(
+        info_hash: InfoHash,
+        peer: PeerAddress,
+        kind: AnnounceKind,
+        seeder: bool,
+        time_ms: u32,
+    ) -> Self {
         let (ip, port, family) = match peer {
             PeerAddress::V4([a, b, c, d, p, q]) => {
                 ([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [p, q], FAMILY_V4)
@@ -45,7 +53,8 @@ impl AnnounceEvent {
                 ([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, r], [p, q], FAMILY_V6)
             }
         };
-        Self { info_hash, ip, port, family, kind: kind as u8, seeder: seeder as u8, reserved: [0; 7] }
+        let (kind, seeder) = (kind as u8, seeder as u8);
+        Self { info_hash, ip, port, family, kind, seeder, zeros: [0; 3], time_ms: time_ms.to_le_bytes() }
     }
 
     /// The torrent.
@@ -71,6 +80,12 @@ impl AnnounceEvent {
         AnnounceKind::from_wire(self.kind.into())
     }
 
+    /// When it was answered: the low 32 bits of `CLOCK_MONOTONIC_COARSE` in milliseconds, which wrap after 49 days.
+    #[inline(always)]
+    pub fn time_ms(&self) -> u32 {
+        u32::from_le_bytes(self.time_ms)
+    }
+
     /// True when the peer has nothing left to download.
     #[inline(always)]
     pub fn seeder(&self) -> bool {
@@ -89,14 +104,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_event_gives_back_what_it_was_made_of(hash: [u8; 20], ip: [u8; 16], port: u16, v6: bool, kind in kinds(), seeder: bool) {
+        fn an_event_gives_back_what_it_was_made_of(hash: [u8; 20], ip: [u8; 16], port: u16, v6: bool, kind in kinds(), seeder: bool, time_ms: u32) {
             let peer = if v6 {
                 PeerAddress::v6(ip, port)
             } else {
                 PeerAddress::v4([ip[0], ip[1], ip[2], ip[3]], port)
             };
-            let event = AnnounceEvent::new(hash, peer, kind, seeder);
+            let event = AnnounceEvent::new(hash, peer, kind, seeder, time_ms);
             prop_assert_eq!(event.info_hash(), &hash);
+            prop_assert_eq!(event.time_ms(), time_ms);
             prop_assert_eq!(event.peer(), peer);
             prop_assert_eq!(event.kind(), kind);
             prop_assert_eq!(event.seeder(), seeder);

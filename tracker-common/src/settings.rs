@@ -10,7 +10,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::connection_id::Address;
 
 /// Version of all map layouts; pinned maps live in a directory `v<LAYOUT_VERSION>`.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Names of the program and the maps in the BPF object; the maps are pinned under the same names.
 pub mod names {
@@ -34,9 +34,33 @@ pub mod names {
     pub const BLOCK4: &str = "BLOCK4";
     /// LPM trie of blocked IPv6 prefixes (key: `u32` prefix length, 16 address bytes; value `u8`).
     pub const BLOCK6: &str = "BLOCK6";
+    /// Array of one record that may be mapped: the swarm table's [root](crate::table::layout::Root).
+    pub const TABLE: &str = "TABLE";
+    /// Array of segments that may be mapped: the record space (torrents, lines, directories).
+    pub const RECORDS: &str = "RECORDS";
+    /// Array of segments that may be mapped: the bucket space.
+    pub const BUCKETS: &str = "BUCKETS";
+    /// Ring buffer of [`AnnounceEvent`](crate::event::AnnounceEvent).
+    pub const EVENTS: &str = "EVENTS";
+    /// Per-CPU array of one [`Scratch`](crate::scratch::Scratch), the program's own.
+    pub const SCRATCH: &str = "SCRATCH";
     /// All maps.
-    pub const MAPS: [&str; 9] =
-        [SETTINGS, ENDPOINTS, KEYS, COUNTERS, SKETCH, ACCESS, BLOCK4_BITS, BLOCK4, BLOCK6];
+    pub const MAPS: [&str; 14] = [
+        SETTINGS,
+        ENDPOINTS,
+        KEYS,
+        COUNTERS,
+        SKETCH,
+        ACCESS,
+        BLOCK4_BITS,
+        BLOCK4,
+        BLOCK6,
+        TABLE,
+        RECORDS,
+        BUCKETS,
+        EVENTS,
+        SCRATCH,
+    ];
 }
 
 /// Words of the IPv4 block list's bitmap: 2^24 networks of 256 addresses, 64 a word.
@@ -63,6 +87,14 @@ pub mod access_mode {
     pub const ALLOW: u32 = 2;
 }
 
+/// What the program answers, in [`Settings::answer`].
+pub mod answer {
+    /// Connects and errors; announces and scrapes are left to the daemon.
+    pub const CONNECT: u32 = 0;
+    /// Announces and scrapes too.
+    pub const ALL: u32 = 1;
+}
+
 /// Switches of the XDP program. Each field is read on its own: there is nothing to tear.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -75,6 +107,14 @@ pub struct Settings {
     pub block4: u32,
     /// Not 0 when BLOCK6 has entries.
     pub block6: u32,
+    /// One of [`answer`].
+    pub answer: u32,
+    /// Seconds between two announces of a client; each answer's differs by up to 10 %.
+    pub interval_s: u32,
+    /// Peers in an answer at most, if so many fit into its packet (U11, U22).
+    pub max_response_peers: u32,
+    /// Torrents in a scrape answer at most (U18).
+    pub max_scrape_torrents: u32,
 }
 
 /// Addresses of each family that can be served in the kernel; what is beyond is served by the sockets.

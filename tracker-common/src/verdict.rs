@@ -80,6 +80,8 @@ verdicts! {
     PassScrape "pass_scrape" Pass,
     /// The driver couldn't change the frame's length.
     PassResize "pass_resize" Pass,
+    /// The ring of announce events is full: the daemon answers over the sockets, and records.
+    PassEventRing "pass_event_ring" Pass,
     /// U02: fewer than 16 bytes.
     DropShort "drop_short" Drop,
     /// U02: connect with another magic number.

@@ -28,11 +28,14 @@ const TRIES: u32 = 3;
 #[inline(always)]
 pub(super) fn find<M: TableMemory>(memory: &M, info_hash: &InfoHash) -> Lookup {
     let hash = siphash_1_3_20(&memory.hash_key(), info_hash);
-    let place = Place::of(hash, memory.bucket_count());
+    let index = memory.index();
+    // Pairs with the writer's release store of the index, after which its buckets are complete.
+    memory.acquire();
+    let place = Place::of(hash, index.buckets);
     let wanted = hash_words(info_hash);
     // First bucket first: the writer moves entries only from the first to the second, see the layout.
     for bucket in [place.first, place.second] {
-        let Some(bucket) = memory.bucket(bucket) else { continue };
+        let Some(bucket) = memory.bucket(index.first.wrapping_add(bucket)) else { continue };
         for index in 0..BUCKET_SLOTS {
             let slot = bucket.word(index);
             if slot_fingerprint(slot) != place.fingerprint {
@@ -40,7 +43,7 @@ pub(super) fn find<M: TableMemory>(memory: &M, info_hash: &InfoHash) -> Lookup {
             }
             // Pairs with the writer's release store of the slot, after which the record is complete.
             memory.acquire();
-            let Some(record) = memory.torrent(slot_torrent(slot)) else { continue };
+            let Some(record) = memory.record(slot_torrent(slot)) else { continue };
             match copy(memory, record, wanted) {
                 Lookup::Unknown => continue,
                 found => return found,

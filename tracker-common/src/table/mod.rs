@@ -33,6 +33,7 @@ mod select;
 pub use read::{EXACT_COUNTS, Found, Query, ScrapeCounts, announce, scrape};
 
 use crate::siphash::SipKey;
+use layout::Index;
 
 /// A record's eight words. `word` loads one of them, whole and aligned; what it returns may change from one call to the next.
 pub trait Record: Copy {
@@ -45,14 +46,12 @@ pub trait TableMemory {
     /// Access to one record.
     type Record: Record;
 
-    /// A bucket of the index, below [`TableMemory::bucket_count`].
+    /// Where the buckets are now.
+    fn index(&self) -> Index;
+    /// A bucket by its number in the bucket space: [`Index::first`] and up.
     fn bucket(&self, number: u32) -> Option<Self::Record>;
-    /// A torrent. Number 0 is never used.
-    fn torrent(&self, number: u32) -> Option<Self::Record>;
-    /// A line of peers or a directory. Number 0 is never used.
-    fn line(&self, number: u32) -> Option<Self::Record>;
-    /// Buckets in the index.
-    fn bucket_count(&self) -> u32;
+    /// A torrent, a line of peers or a directory. Number 0 is never used.
+    fn record(&self, number: u32) -> Option<Self::Record>;
     /// Key of the hash that places info hashes: not known to clients, or they could fill one bucket.
     fn hash_key(&self) -> SipKey;
     /// The generation of freed records, see the [module](self). Constant where readers can't be preempted.

@@ -278,7 +278,7 @@ fn copy<M: TableMemory>(memory: &M, list: List, draw: &Draw, answer: &mut Answer
 #[inline(always)]
 fn read_line<M: TableMemory>(memory: &M, list: List, per_line: u32, index: u32) -> Option<[u64; WORDS]> {
     let number = line_number(memory, list, per_line, index)?;
-    let record = memory.line(number)?;
+    let record = memory.record(number)?;
     for _ in 0..2 {
         let before = record.word(7);
         memory.acquire();
@@ -300,7 +300,7 @@ fn line_number<M: TableMemory>(memory: &M, list: List, per_line: u32, index: u32
     let mut number = list.root;
     let mut level = depth(list.count.div_ceil(per_line));
     while level > 0 {
-        number = directory_entry(memory.line(number)?, child(index, level));
+        number = directory_entry(memory.record(number)?, child(index, level));
         // Pairs with the writer's release store of the entry, after which the line is complete.
         memory.acquire();
         level -= 1;

@@ -59,11 +59,13 @@
 //! | each further IPv4 peer, in a long list | (64 line + 20 deadlines) / 10 × 16 / 15 for directories = 8.96 |
 
 mod bucket;
+mod index;
 mod line;
 mod torrent;
 
 pub(crate) use bucket::scale;
 pub use bucket::{Place, other_bucket, slot, slot_fingerprint, slot_torrent};
+pub use index::Index;
 pub use line::{
     child, depth, directory_entry, line_bytes, line_peer_v4, line_position, line_version, line_words,
     peer_v4_number, with_directory_entry, with_line_version,
@@ -77,6 +79,10 @@ pub use torrent::{
 pub const WORDS: usize = 8;
 /// Bytes in a record.
 pub const RECORD_BYTES: usize = 8 * WORDS;
+/// Records of a segment, as a power of two: 8,192 × 64 bytes = 512 KiB.
+pub const SEGMENT_SHIFT: u32 = 13;
+/// Records of a segment.
+pub const SEGMENT_RECORDS: u32 = 1 << SEGMENT_SHIFT;
 /// Slots in a bucket.
 pub const BUCKET_SLOTS: usize = WORDS;
 /// IPv4 peers in a torrent's own record.
