@@ -1,12 +1,12 @@
 //! The way of announce events from the front ends to the writer.
 //!
 //! Each front end thread has a bounded, lock-free queue of its own; the writer looks through all of them. A full queue is not waited for:
-//! the event is lost and counted, and the client's next announce brings it again. The writer sleeps by parking; a front end wakes it once
-//! after a batch, not with each event.
+//! the event is lost and counted, and the client's next announce brings it again. How the writer sleeps is its own affair: it leaves a bell
+//! here, and a front end rings it once after a batch, not with each event.
 
+use std::fmt::{self, Debug, Formatter};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::Thread;
 
 use crossbeam_queue::ArrayQueue;
 use tracker_common::event::AnnounceEvent;
@@ -16,15 +16,15 @@ pub const QUEUE_LEN: usize = 16_384;
 
 /// One queue for each of `front_ends`, and their other end.
 pub fn queues(front_ends: usize) -> (Vec<EventSink>, EventSource) {
-    let writer = Arc::new(OnceLock::new());
+    let bell = Arc::new(Bell::default());
     let queues: Vec<_> = (0..front_ends)
         .map(|_| Arc::new(Queue { events: ArrayQueue::new(QUEUE_LEN), lost: AtomicU64::new(0) }))
         .collect();
     let sinks = queues
         .iter()
-        .map(|queue| EventSink { queue: Arc::clone(queue), writer: Arc::clone(&writer) })
+        .map(|queue| EventSink { queue: Arc::clone(queue), bell: Arc::clone(&bell) })
         .collect();
-    (sinks, EventSource { queues, writer })
+    (sinks, EventSource { queues, bell })
 }
 
 #[derive(Debug)]
@@ -33,11 +33,21 @@ struct Queue {
     lost: AtomicU64,
 }
 
+/// What wakes the writer, once it has said so.
+#[derive(Default)]
+struct Bell(OnceLock<Box<dyn Fn() + Send + Sync>>);
+
+impl Debug for Bell {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Bell").field(&self.0.get().is_some()).finish()
+    }
+}
+
 /// A front end's end of a queue.
 #[derive(Clone, Debug)]
 pub struct EventSink {
     queue: Arc<Queue>,
-    writer: Arc<OnceLock<Thread>>,
+    bell: Arc<Bell>,
 }
 
 impl EventSink {
@@ -52,8 +62,8 @@ impl EventSink {
 
     /// Wakes the writer: once after the events of a batch.
     pub fn wake(&self) {
-        if let Some(writer) = self.writer.get() {
-            writer.unpark();
+        if let Some(ring) = self.bell.0.get() {
+            ring();
         }
     }
 }
@@ -62,14 +72,15 @@ impl EventSink {
 #[derive(Debug)]
 pub struct EventSource {
     queues: Vec<Arc<Queue>>,
-    writer: Arc<OnceLock<Thread>>,
+    bell: Arc<Bell>,
 }
 
 impl EventSource {
-    /// Makes the calling thread the one that [`EventSink::wake`] unparks. (It parks by itself: `thread::park_timeout`.)
-    pub fn attend(&self) {
-        // A second call is of the same thread: there is one writer.
-        let _ = self.writer.set(std::thread::current());
+    /// From now on, [`EventSink::wake`] calls `ring`, in the front ends' threads: it has to be quick, also when the writer is awake.
+    /// Only the first call counts.
+    pub fn attend(&self, ring: Box<dyn Fn() + Send + Sync>) {
+        // There is one writer, so a second call brings the same bell.
+        let _ = self.bell.0.set(ring);
     }
 
     /// Takes up to `budget` events, some from each queue in turn, and calls `apply` with each; how many there were.
@@ -116,7 +127,7 @@ mod tests {
     use tracker_common::wire::AnnounceKind;
 
     fn event(port: u16) -> AnnounceEvent {
-        AnnounceEvent::new([1; 20], PeerAddress::v4([192, 0, 2, 1], port), AnnounceKind::None, false)
+        AnnounceEvent::new([1; 20], PeerAddress::v4([192, 0, 2, 1], port), AnnounceKind::None, false, 0)
     }
 
     #[test]
@@ -149,11 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_reaches_the_parked_writer() {
+    fn a_wake_rings_the_writer_s_bell() {
         let (sinks, source) = queues(1);
         std::thread::scope(|scope| {
             let writer = scope.spawn(move || {
-                source.attend();
+                let thread = std::thread::current();
+                source.attend(Box::new(move || thread.unpark()));
                 let mut taken = 0;
                 while taken < 3 {
                     taken += source.drain(100, |_| {});
