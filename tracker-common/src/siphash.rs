@@ -79,8 +79,13 @@ pub fn siphash_1_3_20(key: &SipKey, data: &[u8; 20]) -> u64 {
     let [a0, a1, a2, a3, a4, a5, a6, a7, b0, b1, b2, b3, b4, b5, b6, b7, c0, c1, c2, c3] = *data;
     let first = u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7]);
     let second = u64::from_le_bytes([b0, b1, b2, b3, b4, b5, b6, b7]);
-    let last = u32::from_le_bytes([c0, c1, c2, c3]) as u64 | 20 << 56;
-    siphash::<1, 3, 2>(key, [first, second], last)
+    siphash_1_3_words(key, [first, second, u32::from_le_bytes([c0, c1, c2, c3]) as u64])
+}
+
+/// The same, of 20 bytes as two little-endian words and a half-filled one.
+#[inline(always)]
+pub fn siphash_1_3_words(key: &SipKey, [first, second, third]: [u64; 3]) -> u64 {
+    siphash::<1, 3, 2>(key, [first, second], third | 20 << 56)
 }
 
 struct State {

@@ -1,22 +1,24 @@
 //! From an info hash to a consistent copy of its torrent.
 
 use super::layout::{
-    BUCKET_SLOTS, Kind, Place, Torrent, WORDS, hash_words, slot_fingerprint, slot_torrent, torrent_version,
+    BUCKET_SLOTS, Kind, Place, Torrent, WORDS, slot_fingerprint, slot_torrent, torrent_version,
 };
 use super::{Record, TableMemory};
-use crate::siphash::siphash_1_3_20;
-use crate::wire::InfoHash;
+use crate::siphash::siphash_1_3_words;
 
 /// What a look-up found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lookup {
+pub enum Lookup {
     /// The torrent as it stood at one moment.
     Torrent(Torrent),
     /// It is there, but every try met the writer in the middle of a change: only the counts, one aligned word, can be used.
     Torn {
+        /// Seeders of both families.
         seeders: u32,
+        /// Leechers of both families.
         leechers: u32,
     },
+    /// There is no such torrent.
     Unknown,
 }
 
@@ -24,34 +26,47 @@ pub(super) enum Lookup {
 /// times a second is met twice in a row once in 10,000 look-ups.
 const TRIES: u32 = 3;
 
-/// Finds the torrent of an info hash.
+/// Finds the torrent of an info hash, given as [`hash_words`](super::layout::hash_words).
 #[inline(always)]
-pub(super) fn find<M: TableMemory>(memory: &M, info_hash: &InfoHash) -> Lookup {
-    let hash = siphash_1_3_20(&memory.hash_key(), info_hash);
+pub fn find<M: TableMemory>(memory: &M, wanted: [u64; 3]) -> Lookup {
     let index = memory.index();
     // Pairs with the writer's release store of the index, after which its buckets are complete.
     memory.acquire();
-    let place = Place::of(hash, index.buckets);
-    let wanted = hash_words(info_hash);
+    let place = Place::of(siphash_1_3_words(&memory.hash_key(), wanted), index.buckets);
     // First bucket first: the writer moves entries only from the first to the second, see the layout.
-    for bucket in [place.first, place.second] {
-        let Some(bucket) = memory.bucket(index.first.wrapping_add(bucket)) else { continue };
-        for index in 0..BUCKET_SLOTS {
-            let slot = bucket.word(index);
-            if slot_fingerprint(slot) != place.fingerprint {
-                continue;
-            }
-            // Pairs with the writer's release store of the slot, after which the record is complete.
+    match find_in(memory, index.first.wrapping_add(place.first), place.fingerprint, wanted) {
+        Lookup::Unknown => {
             memory.acquire();
-            let Some(record) = memory.record(slot_torrent(slot)) else { continue };
-            match copy(memory, record, wanted) {
-                Lookup::Unknown => continue,
-                found => return found,
-            }
+            find_in(memory, index.first.wrapping_add(place.second), place.fingerprint, wanted)
         }
-        memory.acquire();
+        found => found,
     }
-    Lookup::Unknown
+}
+
+/// Looks into one bucket.
+///
+/// The writer keeps the fingerprints of a bucket apart, so one slot at most can be meant. All eight are compared without a branch:
+/// the verifier would follow each.
+#[inline(always)]
+fn find_in<M: TableMemory>(memory: &M, bucket: u32, fingerprint: u32, wanted: [u64; 3]) -> Lookup {
+    let Some(bucket) = memory.bucket(bucket) else { return Lookup::Unknown };
+    let mut number = 0;
+    for index in 0..BUCKET_SLOTS {
+        let slot = bucket.word(index);
+        let differs = (slot_fingerprint(slot) ^ fingerprint) as u64;
+        // All ones when nothing differs: 0 − 1 has the top bit set, what is below 2^32 less 1 hasn't.
+        let same = 0u64.wrapping_sub(differs.wrapping_sub(1) >> 63);
+        number |= slot_torrent(slot) & same as u32;
+    }
+    if number == 0 {
+        return Lookup::Unknown;
+    }
+    // Pairs with the writer's release store of the slot, after which the record is complete.
+    memory.acquire();
+    match memory.record(number) {
+        Some(record) => copy(memory, record, wanted),
+        None => Lookup::Unknown,
+    }
 }
 
 /// Copies a record if it is the wanted torrent's.
@@ -66,7 +81,8 @@ fn copy<M: TableMemory>(memory: &M, record: M::Record, wanted: [u64; 3]) -> Look
         }
         memory.acquire();
         // The info hash is part of what must not have changed: the number may have been freed and used again.
-        if [words[0], words[1], words[2] & 0xffff_ffff] != wanted {
+        let [first, second, third] = wanted;
+        if words[0] != first || words[1] != second || words[2] & 0xffff_ffff != third {
             return Lookup::Unknown;
         }
         let unchanged = words[2] == version && record.word(2) == version;

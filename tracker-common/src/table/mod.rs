@@ -6,9 +6,10 @@
 //! nothing, every loop has a constant bound, and no path can panic; memory, time and randomness come in as arguments.
 //!
 //! - [`layout`]: what each word of a record means, drawn; sizes; how a list of lines is found from its root.
-//! - `lookup`: from an info hash to a consistent copy of its torrent.
+//! - `lookup`: from an info hash to a consistent copy of its torrent, [`find`].
 //! - `select`: which peers of a list go into an answer.
-//! - `read`: [`announce`] and [`scrape`].
+//! - `family`, `room`: IPv4 and IPv6 peers in words; where an answer's peers are put.
+//! - `read`: [`answer`] puts peers into an answer; [`announce`] and [`scrape`] are the whole thing over a buffer.
 //!
 //! # Consistency without locks
 //!
@@ -25,12 +26,17 @@
 //! Tests: here for layouts and selection; `tracker-core/tests/` for the reader against a model tracker, its distribution, and
 //! readers beside a busy writer.
 
+mod family;
 pub mod layout;
 mod lookup;
 mod read;
+mod room;
 mod select;
 
-pub use read::{EXACT_COUNTS, Found, Query, ScrapeCounts, announce, scrape};
+pub use family::{Peer6, PeerFamily, Peers4, Peers6};
+pub use lookup::{Lookup, find};
+pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, scrape};
+pub use room::{Buffer, Room};
 
 use crate::siphash::SipKey;
 use layout::Index;

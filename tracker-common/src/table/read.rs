@@ -1,13 +1,13 @@
 //! Announce and scrape, read from the table.
 
+use super::family::NO_SLOT;
 use super::layout::{
-    INLINE_V4, Kind, List, ListName, RECORD_BYTES, Torrent, WORDS, child, depth, directory_entry, line_bytes,
-    line_position, line_version,
+    Kind, List, ListName, Torrent, WORDS, child, depth, directory_entry, hash_words, line_version,
 };
 use super::lookup::{Lookup, find};
-use super::select::{Dice, Draw, leechers_share};
-use super::{PeerAddress, Record, TableMemory};
-use crate::wire::InfoHash;
+use super::select::{Dice, Draw, Steps, leechers_share, max_steps};
+use super::{Buffer, PeerAddress, PeerFamily, Peers4, Peers6, Record, Room, TableMemory};
+use crate::wire::{InfoHash, MAX_PEERS_V4};
 
 /// What an announce asks of the table.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,21 @@ pub struct Query<'a> {
     /// It leaves: no peers, and counts without it (U13).
     pub stopped: bool,
     /// Peers wanted at most; limits are applied by the caller (U11, U22).
+    pub want: u32,
+    /// 64 random bits.
+    pub random: u64,
+}
+
+/// Who announces, and what for: a [`Query`] in words, without the torrent.
+#[derive(Clone, Copy, Debug)]
+pub struct Announcer<P: PeerFamily> {
+    /// The announcer.
+    pub peer: P::Peer,
+    /// It has nothing left to download, so it gets leechers only.
+    pub seeder: bool,
+    /// It leaves: no peers, and counts without it (U13).
+    pub stopped: bool,
+    /// Peers wanted at most.
     pub want: u32,
     /// 64 random bits.
     pub random: u64,
@@ -56,23 +71,20 @@ pub struct ScrapeCounts {
 ///
 /// - Never the announcer, each peer at most once, as many as wanted or there are; a seeder gets no seeders.
 /// - Every peer has the same chance, but for what keeps the announcer out, see `select`.
-/// - PROTOCOL "Counts": when the announcer's family is few enough to be looked through ([`EXACT_COUNTS`] or what was wanted) it is
-///   known whether the announcer was already in it, and the counts are exact; in a larger swarm they are the stored ones.
+/// - PROTOCOL "Counts": when the announcer was met, or all peers of its family were looked through, the counts are exact; otherwise they are
+///   the stored ones.
 #[inline(always)]
 pub fn announce<M: TableMemory>(memory: &M, query: &Query<'_>, out: &mut [u8]) -> Found {
     let generation = memory.generation();
     memory.acquire();
-    let mut found = match find(memory, query.info_hash) {
-        Lookup::Unknown => Standing::Absent.counts_after(query, 0, 0),
-        Lookup::Torn { seeders, leechers } => Standing::Unseen.counts_after(query, seeders, leechers),
-        Lookup::Torrent(torrent) => {
-            let standing = standing(memory, &torrent, query);
-            let mut found = standing.counts_after(query, torrent.seeders, torrent.leechers);
-            if !query.stopped {
-                found.peers = pick(memory, &torrent, query, out);
-            }
-            found
-        }
+    let lookup = find(memory, hash_words(query.info_hash));
+    let mut room = Buffer(out);
+    let mut found = if let Some(peer) = Peers4::of(&query.peer) {
+        answer(memory, &lookup, &query.announcer::<Peers4>(peer, &room), &mut room)
+    } else if let Some(peer) = Peers6::of(&query.peer) {
+        answer(memory, &lookup, &query.announcer::<Peers6>(peer, &room), &mut room)
+    } else {
+        Found::default()
     };
     memory.acquire();
     // Lines that were freed after the first look at the generation may have been used again by now.
@@ -82,20 +94,52 @@ pub fn announce<M: TableMemory>(memory: &M, query: &Query<'_>, out: &mut [u8]) -
     found
 }
 
-/// Answers a scrape; zeros for an unknown torrent (U19).
-#[inline(always)]
-pub fn scrape<M: TableMemory>(memory: &M, info_hash: &InfoHash) -> ScrapeCounts {
-    match find(memory, info_hash) {
-        Lookup::Torrent(Torrent { seeders, leechers, completed, partial, .. }) => {
-            ScrapeCounts { seeders, completed, leechers, partial }
+impl Query<'_> {
+    #[inline(always)]
+    fn announcer<P: PeerFamily>(&self, peer: P::Peer, room: &Buffer<'_>) -> Announcer<P> {
+        let fit = (room.0.len() / P::LEN) as u32;
+        Announcer {
+            peer,
+            seeder: self.seeder,
+            stopped: self.stopped,
+            want: self.want.min(fit),
+            random: self.random,
         }
-        Lookup::Torn { seeders, leechers } => ScrapeCounts { seeders, leechers, ..ScrapeCounts::default() },
-        Lookup::Unknown => ScrapeCounts::default(),
     }
 }
 
-/// Peers of one family up to which the announcer is looked for even when fewer were wanted: 7 lines of IPv4.
-pub const EXACT_COUNTS: u32 = 64;
+/// Answers a scrape; zeros for an unknown torrent (U19).
+#[inline(always)]
+pub fn scrape<M: TableMemory>(memory: &M, info_hash: &InfoHash) -> ScrapeCounts {
+    find(memory, hash_words(info_hash)).scraped()
+}
+
+impl Lookup {
+    /// The counts for a scrape.
+    #[inline(always)]
+    pub const fn scraped(&self) -> ScrapeCounts {
+        match *self {
+            Self::Torrent(Torrent { seeders, leechers, completed, partial, .. }) => {
+                ScrapeCounts { seeders, completed, leechers, partial }
+            }
+            Self::Torn { seeders, leechers } => ScrapeCounts { seeders, completed: 0, leechers, partial: 0 },
+            Self::Unknown => ScrapeCounts { seeders: 0, completed: 0, leechers: 0, partial: 0 },
+        }
+    }
+
+    /// Peers that an answer to this announcer has at most.
+    #[inline(always)]
+    pub fn peers_at_most<P: PeerFamily>(&self, announcer: &Announcer<P>) -> u32 {
+        match self {
+            Self::Torrent(torrent) if !announcer.stopped => {
+                // Of both families: an upper bound is enough.
+                let seeders = if announcer.seeder { 0 } else { torrent.seeders };
+                announcer.want.min(torrent.leechers.saturating_add(seeders))
+            }
+            _ => 0,
+        }
+    }
+}
 
 /// What the announcer was before this announce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,275 +147,252 @@ enum Standing {
     Leecher,
     Seeder,
     Absent,
-    /// Nobody looked: the swarm is too large, or was being changed.
+    /// It wasn't met, and not everybody was looked at.
     Unseen,
 }
 
 impl Standing {
+    /// Counts as they will be when the announce is applied.
     #[inline(always)]
-    const fn counts_after(self, query: &Query<'_>, seeders: u32, leechers: u32) -> Found {
+    const fn counts_after(self, seeder: bool, stopped: bool, seeders: u32, leechers: u32) -> (u32, u32) {
         let (seeders, leechers) = match self {
-            Self::Unseen => return Found { seeders, leechers, peers: 0 },
+            Self::Unseen => return (seeders, leechers),
             Self::Absent => (seeders, leechers),
             Self::Leecher => (seeders, leechers.saturating_sub(1)),
             Self::Seeder => (seeders.saturating_sub(1), leechers),
         };
-        if query.stopped {
-            Found { seeders, leechers, peers: 0 }
-        } else if query.seeder {
-            Found { seeders: seeders.saturating_add(1), leechers, peers: 0 }
+        if stopped {
+            (seeders, leechers)
+        } else if seeder {
+            (seeders.saturating_add(1), leechers)
         } else {
-            Found { seeders, leechers: leechers.saturating_add(1), peers: 0 }
+            (seeders, leechers.saturating_add(1))
         }
     }
 }
 
+/// The peers and counts that a look-up has for an announcer.
 #[inline(always)]
-fn standing<M: TableMemory>(memory: &M, torrent: &Torrent, query: &Query<'_>) -> Standing {
-    let family = query.peer.family();
-    if !matches!(torrent.kind, Kind::Lists) {
-        for peer in torrent.inline(family).into_iter().flatten() {
-            if peer.address == query.peer {
-                return if peer.cell.seeder() { Standing::Seeder } else { Standing::Leecher };
+pub fn answer<P: PeerFamily, M: TableMemory, R: Room>(
+    memory: &M,
+    lookup: &Lookup,
+    announcer: &Announcer<P>,
+    room: &mut R,
+) -> Found {
+    let (picked, seeders, leechers) = match lookup {
+        Lookup::Unknown => (Picked { len: 0, standing: Standing::Absent }, 0, 0),
+        Lookup::Torn { seeders, leechers } => {
+            (Picked { len: 0, standing: Standing::Unseen }, *seeders, *leechers)
+        }
+        Lookup::Torrent(torrent) => {
+            let picked = if !matches!(torrent.kind, Kind::Lists) {
+                pick_inline(torrent, announcer, room)
+            } else if announcer.stopped {
+                Picked { len: 0, standing: Standing::Unseen }
+            } else {
+                pick_listed(memory, torrent, announcer, room)
+            };
+            (picked, torrent.seeders, torrent.leechers)
+        }
+    };
+    let (seeders, leechers) =
+        picked.standing.counts_after(announcer.seeder, announcer.stopped, seeders, leechers);
+    Found { seeders, leechers, peers: picked.len / P::LEN as u32 }
+}
+
+/// Peers that were put into an answer.
+#[derive(Clone, Copy, Debug)]
+struct Picked {
+    /// Bytes.
+    len: u32,
+    standing: Standing,
+}
+
+#[inline(always)]
+fn pick_inline<P: PeerFamily, R: Room>(torrent: &Torrent, announcer: &Announcer<P>, room: &mut R) -> Picked {
+    let mut standing = Standing::Absent;
+    let mut fit = 0;
+    for index in 0..INLINE {
+        if let Some((peer, seeder)) = P::inline(torrent, index) {
+            if peer == announcer.peer {
+                standing = if seeder { Standing::Seeder } else { Standing::Leecher };
+            } else if !(announcer.seeder && seeder) {
+                fit += 1;
             }
         }
-        return Standing::Absent;
     }
-    let leechers = torrent.list(ListName::of(family, false));
-    let seeders = torrent.list(ListName::of(family, true));
-    if leechers.count.saturating_add(seeders.count) > query.want.max(EXACT_COUNTS).saturating_add(1) {
-        return Standing::Unseen;
+    let mut picked = Picked { len: 0, standing };
+    if announcer.stopped || fit == 0 {
+        return picked;
     }
-    match (contains(memory, leechers, &query.peer), contains(memory, seeders, &query.peer)) {
-        (Some(true), _) => Standing::Leecher,
-        (_, Some(true)) => Standing::Seeder,
-        (Some(false), Some(false)) => Standing::Absent,
-        _ => Standing::Unseen,
-    }
-}
-
-/// Whether a list has a peer; `None` when a line was torn.
-#[inline(always)]
-fn contains<M: TableMemory>(memory: &M, list: List, peer: &PeerAddress) -> Option<bool> {
-    let per_line = peer.family().per_line();
-    for index in 0..list.count.div_ceil(per_line) {
-        let words = read_line(memory, list, per_line, index)?;
-        let peers = (list.count - index * per_line).min(per_line);
-        if line_position(&words, peers, peer).is_some() {
-            return Some(true);
+    // Those that fit stand in a ring; a run of it from a random start goes into the answer, so each has the same chance.
+    let start = if announcer.want < fit { Dice::new(announcer.random).below(fit) } else { 0 };
+    let mut rank = 0;
+    for index in 0..INLINE {
+        let Some((peer, seeder)) = P::inline(torrent, index) else { continue };
+        if peer == announcer.peer || announcer.seeder && seeder {
+            continue;
+        }
+        let place = if rank >= start { rank - start } else { rank + fit - start };
+        rank += 1;
+        if place < announcer.want && P::put(room, picked.len as usize, peer).is_some() {
+            picked.len += P::LEN as u32;
         }
     }
-    Some(false)
+    picked
 }
 
-/// Writes the peers that a torrent has for the announcer; how many.
-#[inline(always)]
-fn pick<M: TableMemory>(memory: &M, torrent: &Torrent, query: &Query<'_>, out: &mut [u8]) -> u32 {
-    let mut answer = Answer { out, peer_len: query.peer.family().peer_len(), peers: 0 };
-    let want = query.want.min((answer.out.len() / answer.peer_len) as u32);
-    let mut dice = Dice::new(query.random);
-    if matches!(torrent.kind, Kind::Lists) {
-        pick_listed(memory, torrent, query, want, &mut dice, &mut answer);
-    } else {
-        pick_inline(torrent, query, want, &mut dice, &mut answer);
-    }
-    answer.peers
-}
+/// Peers in a torrent's own record at most.
+const INLINE: usize = super::layout::INLINE_V4;
+
+/// Lines and directories looked at for an answer at most.
+const MAX_STEPS: u32 = {
+    let four = max_steps::<Peers4>(MAX_PEERS_V4 as u32);
+    let six = max_steps::<Peers6>(crate::wire::MAX_PEERS_V6 as u32);
+    if four > six { four } else { six }
+};
 
 #[inline(always)]
-fn pick_inline(torrent: &Torrent, query: &Query<'_>, want: u32, dice: &mut Dice, answer: &mut Answer<'_>) {
-    let mut fit = [None; INLINE_V4];
-    let mut count = 0;
-    for peer in torrent.inline(query.peer.family()).into_iter().flatten() {
-        if peer.address != query.peer
-            && !(query.seeder && peer.cell.seeder())
-            && let Some(place) = fit.get_mut(count)
-        {
-            *place = Some(peer.address);
-            count += 1;
-        }
-    }
-    // A run from a random start in the ring of those that fit: each has the same chance.
-    let start = dice.below(count as u32) as usize;
-    for index in start..start + count {
-        if answer.peers >= want {
-            return;
-        }
-        let index = if index >= count { index - count } else { index };
-        if let Some(Some(address)) = fit.get(index) {
-            answer.append(address.bytes());
-        }
-    }
-}
-
-#[inline(always)]
-fn pick_listed<M: TableMemory>(
+fn pick_listed<P: PeerFamily, M: TableMemory, R: Room>(
     memory: &M,
     torrent: &Torrent,
-    query: &Query<'_>,
-    want: u32,
-    dice: &mut Dice,
-    answer: &mut Answer<'_>,
-) {
-    let family = query.peer.family();
-    let leechers = torrent.list(ListName::of(family, false));
-    let seeders = if query.seeder { List::EMPTY } else { torrent.list(ListName::of(family, true)) };
-    let n = want.min(leechers.count.saturating_add(seeders.count));
-    let share = leechers_share(n, leechers.count, seeders.count, dice);
-    let from_leechers = Draw::new(leechers.count, share, family, dice);
-    let from_seeders = Draw::new(seeders.count, n - share, family, dice);
-    let _ends_early = copy(memory, leechers, &from_leechers, answer)
-        .and_then(|()| copy(memory, seeders, &from_seeders, answer));
+    announcer: &Announcer<P>,
+    room: &mut R,
+) -> Picked {
+    let leechers = torrent.list(ListName::of(P::FAMILY, false));
+    let seeders = torrent.list(ListName::of(P::FAMILY, true));
+    let seeders_count = if announcer.seeder { 0 } else { seeders.count };
+    let n = announcer.want.min(leechers.count.saturating_add(seeders_count));
+    let mut dice = Dice::new(announcer.random);
+    let share = leechers_share(n, leechers.count, seeders_count, &mut dice);
+    let from_leechers = Draw::new::<P>(leechers.count, share, &mut dice);
+    let from_seeders = Draw::new::<P>(seeders_count, n - share, &mut dice);
 
-    // The announcer's own place goes to a peer that wasn't drawn. A list that is being changed can show it twice, so it is looked
-    // for to the end.
-    let left_over = from_leechers.left_over().saturating_add(from_seeders.left_over());
-    let mut spare = (left_over > 0).then(|| dice.below(left_over));
-    let mut index = 0;
-    while let Some(own) = answer.find(query.peer.bytes(), index) {
-        index = own;
-        let position = spare.take();
-        let other = position.and_then(|spare| {
-            let (list, draw, spare) = if spare < from_leechers.left_over() {
-                (leechers, &from_leechers, spare)
-            } else {
-                (seeders, &from_seeders, spare - from_leechers.left_over())
-            };
-            let position = draw.left_over_position(spare);
-            let words = read_line(memory, list, family.per_line(), position / family.per_line())?;
-            Some((line_bytes(&words), (position % family.per_line()) as usize * family.peer_len()))
-        });
-        match other {
-            Some((bytes, at)) => answer.replace(own, &bytes, at),
-            None => answer.remove(own),
-        }
-    }
-}
-
-/// Copies the drawn peers of a list; `None` when a line was torn and the answer ends before it.
-#[inline(always)]
-fn copy<M: TableMemory>(memory: &M, list: List, draw: &Draw, answer: &mut Answer<'_>) -> Option<()> {
-    let per_line = answer.per_line();
-    for index in 0..draw.segments {
-        let segment = draw.segment(index);
-        let (mut position, mut left) = (segment.start, segment.len);
-        // A segment is at most a line long, so it has three pieces at most: the end of one line, a short last line, the first line.
-        for _ in 0..3 {
-            if left == 0 {
+    let mut len = 0;
+    let mut own = None;
+    let mut complete = n == leechers.count.saturating_add(seeders.count);
+    // First the leechers, then the seeders.
+    let mut among_seeders = false;
+    let mut lines = Lines::new::<P>(leechers);
+    let mut steps = Steps::new::<P>(&from_leechers);
+    for _ in 0..MAX_STEPS {
+        if steps.left == 0 {
+            if among_seeders || from_seeders.take == 0 {
                 break;
             }
-            let slot = position % per_line;
-            let piece = left.min(per_line - slot).min(list.count.saturating_sub(position));
-            let words = read_line(memory, list, per_line, position / per_line)?;
-            answer.extend(&line_bytes(&words), slot as usize, piece);
-            left -= piece;
-            position += piece;
-            if position >= list.count {
-                position = 0;
+            among_seeders = true;
+            lines = Lines::new::<P>(seeders);
+            steps = Steps::new::<P>(&from_seeders);
+        }
+        let step = steps.next::<P>();
+        let Some(line) = lines.read(memory, step.line) else {
+            complete = false;
+            break;
+        };
+        if room.put_line(len as usize, &line, step.slot as usize * P::LEN).is_none() {
+            complete = false;
+            break;
+        }
+        let mut peers = step.peers;
+        let slot = P::slot_in(&line, announcer.peer);
+        if slot != NO_SLOT && slot.wrapping_sub(step.slot) < peers {
+            own = Some(among_seeders);
+            peers -= 1;
+            // The last of these peers takes the announcer's place.
+            let at = |offset: u32| (len + offset * P::LEN as u32) as usize;
+            let moved = P::get(room, at(peers)).and_then(|last| P::put(room, at(slot - step.slot), last));
+            if moved.is_none() {
+                break;
             }
         }
+        len += peers * P::LEN as u32;
     }
-    Some(())
-}
-
-/// Line `index` of a list as it stood at one moment; `None` when both tries met the writer in it.
-#[inline(always)]
-fn read_line<M: TableMemory>(memory: &M, list: List, per_line: u32, index: u32) -> Option<[u64; WORDS]> {
-    let number = line_number(memory, list, per_line, index)?;
-    let record = memory.record(number)?;
-    for _ in 0..2 {
-        let before = record.word(7);
-        memory.acquire();
-        let mut words = [0; WORDS];
-        for (index, word) in words.iter_mut().enumerate() {
-            *word = record.word(index);
-        }
-        memory.acquire();
-        if words[7] == before && record.word(7) == before && line_version(before).is_multiple_of(2) {
-            return Some(words);
-        }
-    }
-    None
-}
-
-/// Number of line `index` of a list.
-#[inline(always)]
-fn line_number<M: TableMemory>(memory: &M, list: List, per_line: u32, index: u32) -> Option<u32> {
-    let mut number = list.root;
-    let mut level = depth(list.count.div_ceil(per_line));
-    while level > 0 {
-        number = directory_entry(memory.record(number)?, child(index, level));
-        // Pairs with the writer's release store of the entry, after which the line is complete.
-        memory.acquire();
-        level -= 1;
-    }
-    (number != 0).then_some(number)
-}
-
-/// The peers of an answer while they are put together.
-struct Answer<'a> {
-    out: &'a mut [u8],
-    peer_len: usize,
-    peers: u32,
-}
-
-impl Answer<'_> {
-    #[inline(always)]
-    fn per_line(&self) -> u32 {
-        if self.peer_len == 6 { super::Family::V4.per_line() } else { super::Family::V6.per_line() }
-    }
-
-    #[inline(always)]
-    fn append(&mut self, peer: &[u8]) {
-        for (to, from) in self.out.iter_mut().skip(self.peers as usize * self.peer_len).zip(peer) {
-            *to = *from;
-        }
-        self.peers += 1;
-    }
-
-    /// Appends `peers` peers of a line, from `slot` on.
-    #[inline(always)]
-    fn extend(&mut self, line: &[u8; RECORD_BYTES], slot: usize, peers: u32) {
-        let (from, to) = (slot * self.peer_len, self.peers as usize * self.peer_len);
-        let len = peers as usize * self.peer_len;
-        if let (Some(from), Some(to)) = (line.get(from..from + len), self.out.get_mut(to..to + len)) {
-            to.copy_from_slice(from);
-            self.peers += peers;
-        }
-    }
-
-    /// The first place from `index` on that holds this peer.
-    #[inline(always)]
-    fn find(&self, peer: &[u8], index: u32) -> Option<u32> {
-        let peers = self.out.chunks_exact(self.peer_len).take(self.peers as usize);
-        peers.zip(0u32..).skip(index as usize).find(|(bytes, _)| *bytes == peer).map(|(_, index)| index)
-    }
-
-    #[inline(always)]
-    fn replace(&mut self, index: u32, line: &[u8; RECORD_BYTES], at: usize) {
-        let to = index as usize * self.peer_len;
-        if let (Some(from), Some(to)) =
-            (line.get(at..at + self.peer_len), self.out.get_mut(to..to + self.peer_len))
+    let standing = match own {
+        Some(false) => Standing::Leecher,
+        Some(true) => Standing::Seeder,
+        None if complete => Standing::Absent,
+        None => Standing::Unseen,
+    };
+    // A peer that wasn't drawn for the announcer's place.
+    let left_over = from_leechers.left_over().saturating_add(from_seeders.left_over());
+    if own.is_some() && left_over > 0 {
+        let spare = dice.below(left_over);
+        let (list, position) = if spare < from_leechers.left_over() {
+            (leechers, from_leechers.left_over_position::<P>(spare))
+        } else {
+            (seeders, from_seeders.left_over_position::<P>(spare - from_leechers.left_over()))
+        };
+        let index = P::line_of(position);
+        let slot = position - index * P::PER_LINE;
+        // A list that is being changed can show the announcer twice.
+        if let Some(line) = Lines::new::<P>(list).read(memory, index)
+            && P::slot_in(&line, announcer.peer) != slot
+            && room.put_line(len as usize, &line, slot as usize * P::LEN).is_some()
         {
-            to.copy_from_slice(from);
+            len += P::LEN as u32;
         }
     }
+    Picked { len, standing }
+}
 
-    /// Removes one peer; the last takes its place.
+/// The lines of a list, found by their index. Neighbours share a directory, which is kept.
+#[derive(Clone, Copy, Debug)]
+struct Lines {
+    root: u32,
+    /// Levels of directories.
+    levels: u32,
+    /// The directory right above the line that was read last, and which one it is.
+    directory: u32,
+    directory_index: u32,
+}
+
+const NO_DIRECTORY: u32 = u32::MAX;
+
+impl Lines {
     #[inline(always)]
-    fn remove(&mut self, index: u32) {
-        let Some(last) = self.peers.checked_sub(1) else { return };
-        let from = last as usize * self.peer_len;
-        if from + self.peer_len <= self.out.len() {
-            let to = index as usize * self.peer_len;
-            for byte in 0..self.peer_len {
-                if let Some(value) = self.out.get(from + byte).copied()
-                    && let Some(place) = self.out.get_mut(to + byte)
-                {
-                    *place = value;
-                }
+    fn new<P: PeerFamily>(list: List) -> Self {
+        let levels = depth(P::line_of(list.count + (P::PER_LINE - 1)));
+        Self { root: list.root, levels, directory: list.root, directory_index: NO_DIRECTORY }
+    }
+
+    /// Line `index` of the list as it stood at one moment; `None` when both tries met the writer in it.
+    #[inline(always)]
+    fn read<M: TableMemory>(&mut self, memory: &M, index: u32) -> Option<[u64; WORDS]> {
+        let number = self.number(memory, index)?;
+        let record = memory.record(number)?;
+        for _ in 0..2 {
+            let before = record.word(7);
+            memory.acquire();
+            let mut words = [0; WORDS];
+            for (index, word) in words.iter_mut().enumerate() {
+                *word = record.word(index);
+            }
+            memory.acquire();
+            if words[7] == before && record.word(7) == before && line_version(before).is_multiple_of(2) {
+                return Some(words);
             }
         }
-        self.peers = last;
+        None
+    }
+
+    #[inline(always)]
+    fn number<M: TableMemory>(&mut self, memory: &M, index: u32) -> Option<u32> {
+        if self.levels == 0 {
+            return Some(self.root);
+        }
+        if index >> super::layout::FAN_OUT_SHIFT != self.directory_index {
+            self.directory = self.root;
+            self.directory_index = index >> super::layout::FAN_OUT_SHIFT;
+            let mut level = self.levels;
+            while level > 1 {
+                self.directory = directory_entry(memory.record(self.directory)?, child(index, level));
+                // Pairs with the writer's release store of the entry, after which what is below is complete.
+                memory.acquire();
+                level -= 1;
+            }
+        }
+        let number = directory_entry(memory.record(self.directory)?, child(index, 1));
+        memory.acquire();
+        (number != 0).then_some(number)
     }
 }

@@ -1,18 +1,19 @@
 //! Which peers of a list go into an answer.
 //!
 //! `take` of a list's `count` peers, each with the same probability, in few lines: the list is thought of as a ring, and `take` is cut
-//! into segments of a line's length, which follow each other from a random start at a random distance. As the start is uniform over all
-//! positions, so is each peer's chance. (With the distance fixed the chances were the same, but the same peers met in every answer.)
+//! into runs of three lines' length, which follow each other from a random start at a random distance. As the start is uniform over all
+//! positions, so is each peer's chance. (With the distance fixed the chances were the same, but the same peers met in every answer;
+//! shorter runs mix more, and cost more lines, since a run rarely begins where a line does.)
 //!
 //! ```text
-//!  ring of 47 peers, 25 wanted, 10 to a line: 3 segments, a gap of 0 to (47 − 25) / 3 = 7 between them, the rest after the last
-//!  start 5, gap 4   .....[##########]....[##########]....[#####].........
+//!  ring of 97 peers, 75 wanted, 10 to a line: 3 runs, a gap of 0 to (97 − 75) / 3 = 7 between them, the rest after the last
+//!  start 5, gap 4   .....[30 peers]....[30 peers]....[15 peers].........
 //! ```
 //!
 //! One more position, the **spare**, is uniform over what is left: it takes the announcer's own place should that be among the drawn. (To draw
 //! one more and remove one would favour the announcer's neighbours by 1/n; this favours nobody by more than 1/(N − n).)
 
-use super::Family;
+use super::PeerFamily;
 use super::layout::scale;
 
 /// A stream of random numbers from one 64-bit seed: splitmix64 (Steele, Lea, Flood 2014).
@@ -51,48 +52,40 @@ pub(super) const fn leechers_share(n: u32, leechers: u32, seeders: u32, dice: &m
     whole + (dice.below(total) < fraction) as u32
 }
 
-/// Consecutive positions of a list, seen as a ring.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Segment {
-    pub(super) start: u32,
-    pub(super) len: u32,
-}
+/// Lines that a run is long.
+const LINES_PER_RUN: u32 = 3;
 
 /// The positions drawn from one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Draw {
+    /// Peers in the list.
     pub(super) count: u32,
+    /// Peers drawn, at most `count`.
     pub(super) take: u32,
-    per_line: u32,
-    /// Segments.
-    pub(super) segments: u32,
-    start: u32,
-    gap: u32,
+    /// Where the first run begins.
+    pub(super) start: u32,
+    /// Positions between two runs.
+    pub(super) gap: u32,
+    runs: u32,
 }
 
 impl Draw {
-    /// Draws `take` (at most `count`) of `count` peers.
-    #[inline(always)]
-    pub(super) const fn new(count: u32, take: u32, family: Family, dice: &mut Dice) -> Self {
-        let per_line = family.per_line();
-        let segments = take.div_ceil(per_line);
-        if take >= count || segments == 0 {
-            // All (whole lines from the first) or nothing.
-            return Self { count, take, per_line, segments, start: 0, gap: 0 };
-        }
-        let gap = dice.below((count - take) / segments + 1);
-        Self { count, take, per_line, segments, start: dice.below(count), gap }
+    /// Peers of a run; the last may have fewer.
+    pub(super) const fn run<P: PeerFamily>() -> u32 {
+        LINES_PER_RUN * P::PER_LINE
     }
 
-    /// Segment `index`, below `segments`.
+    /// Draws `take` (at most `count`) of `count` peers.
     #[inline(always)]
-    pub(super) const fn segment(&self, index: u32) -> Segment {
-        let before = index * self.per_line;
-        let left = self.take.saturating_sub(before);
-        Segment {
-            start: self.wrap(self.start + before + index * self.gap),
-            len: if left < self.per_line { left } else { self.per_line },
+    pub(super) fn new<P: PeerFamily>(count: u32, take: u32, dice: &mut Dice) -> Self {
+        if take >= count || take == 0 {
+            // All (whole lines from the first) or nothing.
+            return Self { count, take, runs: (take != 0) as u32, start: 0, gap: 0 };
         }
+        // Division by three lines' length.
+        let runs = P::line_of((take - 1) / LINES_PER_RUN) + 1;
+        let gap = dice.below((count - take) / runs + 1);
+        Self { count, take, runs, start: dice.below(count), gap }
     }
 
     /// How many peers were not drawn.
@@ -103,48 +96,136 @@ impl Draw {
 
     /// Position of the peer that was not drawn with this index, below [`Draw::left_over`].
     #[inline(always)]
-    pub(super) const fn left_over_position(&self, index: u32) -> u32 {
-        // Behind segment j come the peers j × gap and up; the last segment's are all the rest. Nothing drawn: all are left.
-        let last = self.segments.saturating_sub(1);
-        let after = match index.checked_div(self.gap) {
-            Some(after) if after < last => after,
+    pub(super) fn left_over_position<P: PeerFamily>(&self, index: u32) -> u32 {
+        // Behind run j come the peers j × gap and up; the last run's are all the rest. Nothing drawn: all are left.
+        let last = self.runs.saturating_sub(1);
+        let before = match index.checked_div(self.gap) {
+            Some(before) if before < last => before,
             _ => last,
         };
-        let segment = self.segment(after);
-        self.wrap(segment.start + segment.len + (index - after * self.gap))
-    }
-
-    #[inline(always)]
-    const fn wrap(&self, position: u32) -> u32 {
+        // The runs up to that one, and all left-over peers up to this one.
+        let drawn = ((before + 1) * Self::run::<P>()).min(self.take);
+        let position = self.start + drawn + index;
         if position >= self.count { position - self.count } else { position }
     }
 }
 
+/// A walk over the drawn positions, line by line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Steps {
+    position: u32,
+    /// Positions left of the present run.
+    in_run: u32,
+    /// Positions left altogether.
+    pub(super) left: u32,
+    count: u32,
+    gap: u32,
+}
+
+/// Positions in one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// The line's index in the list.
+    pub(super) line: u32,
+    /// The first slot.
+    pub(super) slot: u32,
+    /// Slots.
+    pub(super) peers: u32,
+}
+
+impl Steps {
+    #[inline(always)]
+    pub(super) fn new<P: PeerFamily>(draw: &Draw) -> Self {
+        let in_run = if draw.take >= draw.count { draw.take } else { draw.take.min(Draw::run::<P>()) };
+        Self { position: draw.start, in_run, left: draw.take, count: draw.count, gap: draw.gap }
+    }
+
+    /// The next positions; there are some `left`.
+    #[inline(always)]
+    pub(super) fn next<P: PeerFamily>(&mut self) -> Step {
+        let line = P::line_of(self.position);
+        let slot = self.position - line * P::PER_LINE;
+        let peers = self.in_run.min(P::PER_LINE - slot).min(self.count - self.position);
+        self.position += peers;
+        self.left -= peers;
+        self.in_run -= peers;
+        if self.in_run == 0 {
+            self.position += self.gap;
+            self.in_run = self.left.min(Draw::run::<P>());
+        }
+        if self.position >= self.count {
+            self.position -= self.count;
+        }
+        Step { line, slot, peers }
+    }
+}
+
+/// Steps at most for both lists of an answer with so many peers: whole lines, a line cut into two at each run's begin and at the ring's end.
+pub(super) const fn max_steps<P: PeerFamily>(peers: u32) -> u32 {
+    peers / P::PER_LINE + 2 * (peers / Draw::run::<P>() + 1) + 6
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{Peers4, Peers6};
     use super::*;
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    fn drawn(draw: &Draw) -> Vec<u32> {
-        (0..draw.segments)
-            .map(|index| draw.segment(index))
-            .flat_map(|segment| (0..segment.len).map(move |offset| segment.start + offset))
-            .map(|position| position % draw.count)
-            .collect()
+    /// The drawn positions, by the lines they are in.
+    fn drawn<P: PeerFamily>(draw: &Draw) -> Vec<u32> {
+        let mut steps = Steps::new::<P>(draw);
+        let mut positions = Vec::new();
+        while steps.left > 0 {
+            let Step { line, slot, peers } = steps.next::<P>();
+            assert!(peers > 0 && slot + peers <= P::PER_LINE, "{draw:?}");
+            positions.extend((0..peers).map(|offset| line * P::PER_LINE + slot + offset));
+        }
+        positions
+    }
+
+    fn each_position_once<P: PeerFamily>(count: u32, take: u32, seed: u64) -> Result<(), TestCaseError> {
+        let draw = Draw::new::<P>(count, take, &mut Dice::new(seed));
+        let mut positions = drawn::<P>(&draw);
+        prop_assert_eq!(positions.len(), take as usize);
+        positions.extend((0..draw.left_over()).map(|index| draw.left_over_position::<P>(index)));
+        positions.sort_unstable();
+        prop_assert!(positions.into_iter().eq(0..count), "{draw:?}");
+        Ok(())
+    }
+
+    fn steps_taken<P: PeerFamily>(counts: [u32; 2], takes: [u32; 2], seed: u64) -> u32 {
+        let mut dice = Dice::new(seed);
+        let mut taken = 0;
+        for (count, take) in counts.into_iter().zip(takes) {
+            let mut steps = Steps::new::<P>(&Draw::new::<P>(count, take.min(count), &mut dice));
+            while steps.left > 0 {
+                steps.next::<P>();
+                taken += 1;
+            }
+        }
+        taken
     }
 
     proptest! {
         #[test]
         fn drawn_and_left_over_are_each_position_once(count in 1..3_000u32, take in 0..300u32, v6: bool, seed: u64) {
             let take = take.min(count);
-            let family = if v6 { Family::V6 } else { Family::V4 };
-            let draw = Draw::new(count, take, family, &mut Dice::new(seed));
-            let mut positions = drawn(&draw);
-            prop_assert_eq!(positions.len(), take as usize);
-            positions.extend((0..draw.left_over()).map(|index| draw.left_over_position(index)));
-            positions.sort_unstable();
-            prop_assert!(positions.into_iter().eq(0..count), "{draw:?}");
+            if v6 { each_position_once::<Peers6>(count, take, seed)? } else { each_position_once::<Peers4>(count, take, seed)? }
+        }
+
+        #[test]
+        fn steps_have_a_bound(counts: [u16; 2], takes in [0..116u32, 0..116u32], seed: u64) {
+            let counts = counts.map(u32::from);
+            let [a, b] = takes;
+            prop_assert!(steps_taken::<Peers4>(counts, takes, seed) <= max_steps::<Peers4>(a + b));
+            prop_assert!(steps_taken::<Peers6>(counts, takes, seed) <= max_steps::<Peers6>(a + b));
+        }
+
+        #[test]
+        fn lines_are_quotients(position: u32) {
+            prop_assert_eq!(Peers4::line_of(position), position / 10);
+            prop_assert_eq!(Peers6::line_of(position), position / 3);
         }
 
         #[test]
@@ -165,9 +246,9 @@ mod tests {
         for (count, take) in [(11, 10), (47, 25), (51, 50), (160, 7), (161, 50)] {
             let mut chances = std::vec![0u32; count as usize];
             for start in 0..count {
-                let mut draw = Draw::new(count, take, Family::V4, &mut Dice::new(0));
+                let mut draw = Draw::new::<Peers4>(count, take, &mut Dice::new(0));
                 draw.start = start;
-                for position in drawn(&draw) {
+                for position in drawn::<Peers4>(&draw) {
                     chances[position as usize] += 1;
                 }
             }

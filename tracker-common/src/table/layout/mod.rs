@@ -26,13 +26,14 @@
 //!  word 4  | completed (32)                | partial seeds (32)                |   partial seeds are leechers too
 //!  word 5…7  by kind:
 //!
-//!  Inline4  three times  | cell (16) | port (16, network order) | IPv4 address (32, network order) |   0 = free
-//!  Inline6  word 5, 6: IPv6 address · word 7: | 0 (32) | cell (16) | port (16) |                       one peer
+//!  Inline4  three times  | flags (8) | cell (8) | port (16, network order) | IPv4 address (32, network order) |   0 = free
+//!  Inline6  word 5, 6: IPv6 address · word 7: | 0 (32) | flags (8) | cell (8) | port (16) |                       one peer
 //!  Lists    word 5  | root of IPv4 leechers (32) | root of IPv4 seeders (32) |
 //!           word 6  | root of IPv6 leechers (32) | root of IPv6 seeders (32) |
 //!           word 7  | IPv6 leechers (32)         | IPv6 seeders (32)         |   the IPv4 counts are the rest
 //!
-//!  cell     bit 15 seeder (inline peers only) | bit 14 partial seed | bits 13–0 deadline, in units of 4 s, wrapping
+//!  flags    bit 7 seeder | bits 6–0 zero
+//!  cell     bit 7 partial seed | bits 6–0 deadline, in units that the writer chooses, wrapping ([`Cell`])
 //! ```
 //!
 //! (High half written first: a word `| a | b |` is `a << 32 | b`.) Most torrents of a public tracker have one or two peers, so those
@@ -48,31 +49,53 @@
 //!
 //! A list of `count` peers is a tree of lines: up to one line the root is the line, up to 16 it is a directory of lines, up to 256 a
 //! directory of directories, and so on to [`MAX_DEPTH`]. Only the last line may be partly filled, so position `p` is in line
-//! `p / per_line` and the path to it is that number in hexadecimal digits. Deadlines are in an array of their own (10 cells a line),
-//! which readers never touch.
+//! `p / per_line` and the path to it is that number in hexadecimal digits. Deadlines are in an array of the writer's own (10 cells a
+//! line), which readers never see.
 //!
-//! # Memory
+//! # Root and segments
+//!
+//! ```text
+//!  root     word 0  | first bucket (32) | buckets (32) |   [`Index`]
+//!           word 1, 2  key of the hash that places info hashes
+//!           word 3  generation of freed records
+//!           word 4…7  0
+//!
+//!  record space   segment 0      | segment 1      | segment 2      | …      8,192 records of 64 bytes each
+//!                 torrents, lines and directories: number = segment << 13 | offset; number 0 is nobody's
+//!
+//!  bucket space   slot 0 … H − 1                   | slot H … 2 H − 1
+//!                 an index in one half …           | … its successor in the other, then back
+//!                 a slot shows one segment; bucket number = slot << 13 | offset
+//! ```
+//!
+//! Memory is added by segments while the table grows. Whether a segment holds torrents or lines is known to the writer alone, so all of
+//! them have one space of numbers. Buckets must follow each other without a gap, so they are found by a space of their own, in whose
+//! slots segments are shown; a segment that holds buckets has its number in the record space as well, which nobody uses until
+//! the index has moved on to a larger one: then it is emptied and becomes one for records.
+//!
+//! # Sizes
 //!
 //! | what | bytes |
 //! |---|---|
 //! | a torrent with up to three IPv4 peers | 64 + 64 / 7 slots used of 8 = 73.2 |
-//! | each further IPv4 peer, in a long list | (64 line + 20 deadlines) / 10 × 16 / 15 for directories = 8.96 |
+//! | each further IPv4 peer, in a long list | (64 line + 10 deadlines) / 10 × 16 / 15 for directories = 7.90 |
 
 mod bucket;
+mod cell;
 mod index;
 mod line;
 mod torrent;
 
 pub(crate) use bucket::scale;
 pub use bucket::{Place, other_bucket, slot, slot_fingerprint, slot_torrent};
+pub use cell::Cell;
 pub use index::Index;
 pub use line::{
     child, depth, directory_entry, line_bytes, line_peer_v4, line_position, line_version, line_words,
     peer_v4_number, with_directory_entry, with_line_version,
 };
 pub use torrent::{
-    Cell, DEADLINE_UNIT_SHIFT, InlinePeer, Kind, List, ListName, TORRENT_VERSION_MASK, Torrent, hash_words,
-    torrent_version,
+    InlinePeer, Kind, List, ListName, TORRENT_VERSION_MASK, Torrent, hash_words, torrent_version,
 };
 
 /// Words in a record.
@@ -102,15 +125,8 @@ const _: () = assert!(V4_PER_LINE as usize * crate::wire::PEER_V4_LEN + 4 <= REC
 const _: () = assert!(V6_PER_LINE as usize * crate::wire::PEER_V6_LEN + 4 <= RECORD_BYTES);
 const _: () = assert!(RECORD_BYTES == 4 << FAN_OUT_SHIFT);
 
-/// Bucket slots that a full table uses, of the eight: with two choices, 7/8 is reached with almost no moves.
+/// Bucket slots that are used of the eight when the index grows: with two choices, 7/8 is reached with few moves.
 pub const FULL_BUCKET_SLOTS: u32 = 7;
-
-/// Buckets for a capacity of `torrents`.
-pub const fn buckets_for(torrents: u32) -> u32 {
-    let buckets = torrents.div_ceil(FULL_BUCKET_SLOTS);
-    // Two buckets at least, so that a torrent's two are not the same one in a table of a few torrents.
-    if buckets < 2 { 2 } else { buckets }
-}
 
 /// Bytes of one torrent with up to [`INLINE_V4`] IPv4 peers, in hundredths.
 pub const fn centibytes_per_torrent() -> u64 {
@@ -120,16 +136,16 @@ pub const fn centibytes_per_torrent() -> u64 {
 
 /// Bytes of one IPv4 peer in a long list, in hundredths: its part of a line, of the line's deadlines, and of the directories.
 pub const fn centibytes_per_listed_v4_peer() -> u64 {
-    let line = (RECORD_BYTES as u64 + DEADLINES_PER_LINE as u64 * 2) * 100;
+    let line = (RECORD_BYTES as u64 + CELLS_PER_LINE as u64) * 100;
     // One directory to 16 lines, one to 16 directories, …: 1 + 1/16 + 1/256 + … = 16/15. Its deadline cells lie idle.
     (line * 16).div_ceil(15 * V4_PER_LINE as u64)
 }
 
-/// Deadline cells beside each line.
-pub const DEADLINES_PER_LINE: usize = V4_PER_LINE as usize;
+/// Deadline cells beside each line, of one byte.
+pub const CELLS_PER_LINE: usize = V4_PER_LINE as usize;
 
 const _: () = assert!(centibytes_per_torrent() <= 74_00);
-const _: () = assert!(centibytes_per_listed_v4_peer() <= 9_00);
+const _: () = assert!(centibytes_per_listed_v4_peer() <= 7_90);
 
 #[inline(always)]
 const fn pair(high: u32, low: u32) -> u64 {
@@ -151,8 +167,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torrent_costs_at_most_74_bytes_and_a_listed_ipv4_peer_at_most_9() {
+    fn torrent_costs_73_bytes_and_a_listed_ipv4_peer_8() {
         assert_eq!(centibytes_per_torrent(), 73_15);
-        assert_eq!(centibytes_per_listed_v4_peer(), 8_96);
+        assert_eq!(centibytes_per_listed_v4_peer(), 7_90);
     }
 }

@@ -1,6 +1,6 @@
-//! Torrents: counts, peers in the record itself, lists, deadlines. The picture is in the [parent](super).
+//! Torrents: counts, peers in the record itself, lists. The picture is in the [parent](super).
 
-use super::{INLINE_V4, WORDS, high, low, pair};
+use super::{Cell, INLINE_V4, WORDS, high, low, pair};
 use crate::table::{Family, PeerAddress};
 use crate::wire::InfoHash;
 
@@ -145,9 +145,9 @@ impl Torrent {
             (Kind::Inline6, Family::V6) => {
                 let [a, b, c, d, e, f, g, h] = w5.to_le_bytes();
                 let [i, j, k, l, m, n, o, r] = w6.to_le_bytes();
-                let [p, q, c0, c1, ..] = w7.to_le_bytes();
+                let [p, q, cell, flags, ..] = w7.to_le_bytes();
                 let address = PeerAddress::V6([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, r, p, q]);
-                [Some(InlinePeer { address, cell: Cell(u16::from_le_bytes([c0, c1])) }), None, None]
+                [Some(InlinePeer { address, seeder: flags & SEEDER != 0, cell: Cell(cell) }), None, None]
             }
             _ => [None; INLINE_V4],
         }
@@ -156,19 +156,17 @@ impl Torrent {
     /// Puts a peer into slot `index` of the record (an IPv6 peer takes all of them), or frees the slot.
     pub const fn set_inline(&mut self, index: usize, peer: Option<InlinePeer>) {
         match peer {
-            Some(InlinePeer { address: PeerAddress::V4([a, b, c, d, p, q]), cell }) => {
-                let [c0, c1] = cell.0.to_le_bytes();
+            Some(InlinePeer { address: PeerAddress::V4([a, b, c, d, p, q]), seeder, cell }) => {
                 self.kind = Kind::Inline4;
-                self.payload[index] = u64::from_le_bytes([a, b, c, d, p, q, c0, c1]);
+                self.payload[index] = u64::from_le_bytes([a, b, c, d, p, q, cell.0, flags(seeder)]);
             }
-            Some(InlinePeer { address: PeerAddress::V6(bytes), cell }) => {
+            Some(InlinePeer { address: PeerAddress::V6(bytes), seeder, cell }) => {
                 let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, r, p, q] = bytes;
-                let [c0, c1] = cell.0.to_le_bytes();
                 self.kind = Kind::Inline6;
                 self.payload = [
                     u64::from_le_bytes([a, b, c, d, e, f, g, h]),
                     u64::from_le_bytes([i, j, k, l, m, n, o, r]),
-                    u64::from_le_bytes([p, q, c0, c1, 0, 0, 0, 0]),
+                    u64::from_le_bytes([p, q, cell.0, flags(seeder), 0, 0, 0, 0]),
                 ];
             }
             None if matches!(self.kind, Kind::Inline6) => {
@@ -197,15 +195,24 @@ pub const fn hash_words(info_hash: &InfoHash) -> [u64; 3] {
     ]
 }
 
+/// A seeder, in the top byte of an inline peer's word.
+const SEEDER: u8 = 1 << 7;
+
+#[inline(always)]
+const fn flags(seeder: bool) -> u8 {
+    if seeder { SEEDER } else { 0 }
+}
+
 #[inline(always)]
 const fn inline_v4(word: u64) -> Option<InlinePeer> {
     if word == 0 {
         return None;
     }
-    let [a, b, c, d, p, q, c0, c1] = word.to_le_bytes();
+    let [a, b, c, d, p, q, cell, flags] = word.to_le_bytes();
     Some(InlinePeer {
         address: PeerAddress::V4([a, b, c, d, p, q]),
-        cell: Cell(u16::from_le_bytes([c0, c1])),
+        seeder: flags & SEEDER != 0,
+        cell: Cell(cell),
     })
 }
 
@@ -214,46 +221,10 @@ const fn inline_v4(word: u64) -> Option<InlinePeer> {
 pub struct InlinePeer {
     /// Its address.
     pub address: PeerAddress,
-    /// Its deadline and flags.
+    /// It has nothing left to download. (Of a listed peer, the list says it.)
+    pub seeder: bool,
+    /// Its deadline, and whether it is a partial seed.
     pub cell: Cell,
-}
-
-/// Deadline and flags of a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cell(pub u16);
-
-/// Unit of a deadline: 2^2 s.
-pub const DEADLINE_UNIT_SHIFT: u32 = 2;
-const DEADLINE_MASK: u16 = 0x3fff;
-const PARTIAL: u16 = 1 << 14;
-const SEEDER: u16 = 1 << 15;
-
-impl Cell {
-    /// Furthest deadline: half of the wrapping range of 14 bits, less one for rounding: 8,190 × 4 s, about nine hours.
-    pub const MAX_LIFETIME_S: u64 = (DEADLINE_MASK as u64 / 2 - 1) << DEADLINE_UNIT_SHIFT;
-
-    /// A cell whose deadline is the second `deadline_s`, rounded up to the unit.
-    pub const fn new(deadline_s: u64, seeder: bool, partial: bool) -> Self {
-        let units = deadline_s.div_ceil(1 << DEADLINE_UNIT_SHIFT) as u16 & DEADLINE_MASK;
-        Self(units | if partial { PARTIAL } else { 0 } | if seeder { SEEDER } else { 0 })
-    }
-
-    /// True when the deadline is not after the second `now_s`.
-    pub const fn expired(self, now_s: u64) -> bool {
-        let now = (now_s >> DEADLINE_UNIT_SHIFT) as u16;
-        // Wrapping: what lies up to half the range ahead is the future.
-        (self.0.wrapping_sub(now).wrapping_sub(1) & DEADLINE_MASK) >= DEADLINE_MASK >> 1
-    }
-
-    /// True for a seeder (inline peers; in a list, the list says it).
-    pub const fn seeder(self) -> bool {
-        self.0 & SEEDER != 0
-    }
-
-    /// True for a partial seed.
-    pub const fn partial(self) -> bool {
-        self.0 & PARTIAL != 0
-    }
 }
 
 /// One of a torrent's four lists.
@@ -319,19 +290,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[test]
-    fn a_deadline_passes_once_and_not_before() {
-        // Around the places where 14 bits of 4 s wrap, too.
-        for start in [0u64, 1, 2, 3, 65_536 - 5_000, 65_536 * 3 - 1, 1 << 40] {
-            for lifetime in [1, 60, 4_200, Cell::MAX_LIFETIME_S] {
-                let cell = Cell::new(start + lifetime, false, false);
-                let passed = (start..start + lifetime + 60).find(|now| cell.expired(*now)).unwrap();
-                assert!(passed >= start + lifetime, "{start} + {lifetime}: early at {passed}");
-                assert!(passed < start + lifetime + 4, "{start} + {lifetime}: late at {passed}");
-            }
-        }
-    }
-
     proptest! {
         #[test]
         fn a_torrent_survives_its_words(
@@ -360,17 +318,17 @@ mod tests {
         }
 
         #[test]
-        fn an_inline_peer_is_read_as_it_was_put(ip: [u8; 16], port in 1u16.., slot in 0..3usize, deadline in 0..1u64 << 40, seeder: bool) {
-            let cell = Cell::new(deadline, seeder, !seeder);
+        fn an_inline_peer_is_read_as_it_was_put(ip: [u8; 16], port in 1u16.., slot in 0..3usize, deadline: u8, partial: bool, seeder: bool) {
+            let cell = Cell::new(deadline.into(), partial);
             let mut torrent = Torrent::new([1; 20]);
-            let peer = InlinePeer { address: PeerAddress::v4([1, ip[0], ip[1], ip[2]], port), cell };
+            let peer = InlinePeer { address: PeerAddress::v4([1, ip[0], ip[1], ip[2]], port), seeder, cell };
             torrent.set_inline(slot, Some(peer));
             prop_assert_eq!(torrent.inline(Family::V4)[slot], Some(peer));
             prop_assert_eq!(torrent.inline(Family::V6), [None; 3]);
             torrent.set_inline(slot, None);
             prop_assert_eq!(torrent, Torrent::new([1; 20]));
 
-            let peer = InlinePeer { address: PeerAddress::V6(core::array::from_fn(|index| if index < 16 { ip[index] } else { 7 })), cell };
+            let peer = InlinePeer { address: PeerAddress::V6(core::array::from_fn(|index| if index < 16 { ip[index] } else { 7 })), seeder, cell };
             torrent.set_inline(0, Some(peer));
             prop_assert_eq!(torrent.inline(Family::V6)[0], Some(peer));
             prop_assert_eq!(torrent.inline(Family::V4), [None; 3]);
