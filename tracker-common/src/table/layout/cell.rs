@@ -72,7 +72,10 @@ mod tests {
         for lifetime in (60..=Cell::MAX_LIFETIME_S as u32).step_by(7) {
             assert!(Cell::unit_s(lifetime) <= lifetime.div_ceil(30), "{lifetime}");
             assert!(lifetime < 560 || Cell::unit_s(lifetime) * 50 <= lifetime, "{lifetime}");
-            assert!(u64::from(lifetime.div_ceil(Cell::unit_s(lifetime))) + 2 <= Cell::MAX_AHEAD, "{lifetime}");
+            assert!(
+                u64::from(lifetime.div_ceil(Cell::unit_s(lifetime))) + 2 <= Cell::MAX_AHEAD,
+                "{lifetime}"
+            );
         }
     }
 
