@@ -20,10 +20,8 @@ pub fn queues(front_ends: usize) -> (Vec<EventSink>, EventSource) {
     let queues: Vec<_> = (0..front_ends)
         .map(|_| Arc::new(Queue { events: ArrayQueue::new(QUEUE_LEN), lost: AtomicU64::new(0) }))
         .collect();
-    let sinks = queues
-        .iter()
-        .map(|queue| EventSink { queue: Arc::clone(queue), bell: Arc::clone(&bell) })
-        .collect();
+    let sinks =
+        queues.iter().map(|queue| EventSink { queue: Arc::clone(queue), bell: Arc::clone(&bell) }).collect();
     (sinks, EventSource { queues, bell })
 }
 
@@ -83,19 +81,30 @@ impl EventSource {
         let _ = self.bell.0.set(ring);
     }
 
-    /// Takes up to `budget` events, some from each queue in turn, and calls `apply` with each; how many there were.
-    pub fn drain(&self, budget: usize, mut apply: impl FnMut(AnnounceEvent)) -> usize {
+    /// Takes up to `budget` events, some from each queue in turn, and calls `apply` with the queue's number and each event; how many
+    /// there were. Events of one queue come in the order in which they were emitted; nothing is said about two queues.
+    pub fn drain(&self, budget: usize, mut apply: impl FnMut(usize, AnnounceEvent)) -> usize {
         // A share from each queue, so that a busy one can't keep the others waiting.
         let share = budget.div_ceil(self.queues.len().max(1));
         let mut taken = 0;
-        for queue in &self.queues {
+        for (number, queue) in self.queues.iter().enumerate() {
             for _ in 0..share {
                 let Some(event) = queue.events.pop() else { break };
-                apply(event);
+                apply(number, event);
                 taken += 1;
             }
         }
         taken
+    }
+
+    /// True when no queue has an event: for a writer that is about to sleep.
+    pub fn is_empty(&self) -> bool {
+        self.queues.iter().all(|queue| queue.events.is_empty())
+    }
+
+    /// Events that all queues together hold at most: a [`EventSource::drain`] of so many takes whatever was there when it began.
+    pub fn room(&self) -> usize {
+        self.queues.len() * QUEUE_LEN
     }
 
     /// Events lost to full queues so far.
@@ -135,8 +144,8 @@ mod tests {
         let (sinks, source) = queues(1);
         (1..=100).for_each(|port| assert!(sinks[0].emit(event(port))));
         let mut taken = Vec::new();
-        assert_eq!(source.drain(60, |event| taken.push(event)), 60);
-        assert_eq!(source.drain(60, |event| taken.push(event)), 40);
+        assert_eq!(source.drain(60, |_, event| taken.push(event)), 60);
+        assert_eq!(source.drain(60, |_, event| taken.push(event)), 40);
         assert_eq!(taken, (1..=100).map(event).collect::<Vec<_>>());
     }
 
@@ -147,6 +156,9 @@ mod tests {
         assert_eq!(kept, QUEUE_LEN);
         assert!(sinks[1].emit(event(2)));
         assert_eq!((source.lost(), source.lost_counter().count()), (5, 5));
+        assert!(!source.is_empty());
+        source.drain(source.room(), |_, _| {});
+        assert!(source.is_empty());
     }
 
     #[test]
@@ -155,8 +167,8 @@ mod tests {
         (0..1000).for_each(|_| assert!(sinks[0].emit(event(1))));
         assert!(sinks[1].emit(event(2)));
         let mut ports = Vec::new();
-        source.drain(10, |event| ports.push(event.peer().bytes()[5]));
-        assert!(ports.contains(&2), "{ports:?}");
+        source.drain(10, |queue, event| ports.push((queue, event.peer().bytes()[5])));
+        assert!(ports.contains(&(1, 2)), "{ports:?}");
     }
 
     #[test]
@@ -168,7 +180,7 @@ mod tests {
                 source.attend(Box::new(move || thread.unpark()));
                 let mut taken = 0;
                 while taken < 3 {
-                    taken += source.drain(100, |_| {});
+                    taken += source.drain(100, |_, _| {});
                     if taken < 3 {
                         std::thread::park_timeout(std::time::Duration::from_millis(1));
                     }
