@@ -1,0 +1,3 @@
+//! The laboratory: measures and stresses the XDP program and the swarm table.
+
+fn main() {}
