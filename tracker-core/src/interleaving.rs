@@ -10,12 +10,13 @@ use std::sync::atomic::Ordering;
 use proptest::prelude::*;
 use tracker_common::event::AnnounceEvent;
 use tracker_common::siphash::SipKey;
-use tracker_common::table::layout::{ListName, torrent_version};
+use tracker_common::table::layout::{Index, ListName, Place, Torrent, hash_words, torrent_version};
 use tracker_common::table::{Family, PeerAddress, Query, Record, TableMemory, announce};
 use tracker_common::wire::{AnnounceKind, InfoHash};
 
-use crate::memory::{Memory, Shared};
-use crate::writer::{Limits, Millis, TableWriter};
+use crate::limits::Limits;
+use crate::memory::{HeapSegments, Memory, Shared};
+use crate::writer::{DropRound, Millis, TableWriter};
 
 const ASKED: InfoHash = [1; 20];
 const OTHER: InfoHash = [2; 20];
@@ -69,16 +70,13 @@ impl<'a> TableMemory for &'a Overtaken<'a> {
         self.memory.bucket(number).map(|words| Observed { words, table: self })
     }
 
-    fn torrent(&self, number: u32) -> Option<Observed<'a>> {
-        self.memory.torrent(number).map(|words| Observed { words, table: self })
+    fn record(&self, number: u32) -> Option<Observed<'a>> {
+        self.memory.record(number).map(|words| Observed { words, table: self })
     }
 
-    fn line(&self, number: u32) -> Option<Observed<'a>> {
-        self.memory.line(number).map(|words| Observed { words, table: self })
-    }
-
-    fn bucket_count(&self) -> u32 {
-        self.memory.bucket_count()
+    fn index(&self) -> Index {
+        self.load();
+        self.memory.index()
     }
 
     fn hash_key(&self) -> SipKey {
@@ -120,7 +118,7 @@ const fn is_seeder(n: u32) -> bool {
 fn perform(writer: &mut TableWriter, now: &mut Millis, deed: &Deed) {
     let crowd = |writer: &mut TableWriter, now, hash: &InfoHash, family, first: u32, len: u32, kind| {
         for n in first..first + len {
-            writer.apply(&AnnounceEvent::new(*hash, certified(hash, family, n), kind, is_seeder(n)), now);
+            writer.apply(&AnnounceEvent::new(*hash, certified(hash, family, n), kind, is_seeder(n), 0), now);
         }
     };
     match *deed {
@@ -131,7 +129,8 @@ fn perform(writer: &mut TableWriter, now: &mut Millis, deed: &Deed) {
             crowd(writer, *now, &hash, family, first, len, AnnounceKind::Stopped);
         }
         Deed::Drop { hash } => {
-            writer.drop_torrents(|dropped| *dropped == hash, *now);
+            let mut round = DropRound::default();
+            while !writer.drop_torrents(&mut round, |dropped| *dropped == hash, *now).done {}
         }
         Deed::Pass { ms } => now.0 += ms,
     }
@@ -153,8 +152,8 @@ fn deeds() -> impl Strategy<Value = Deed> {
 }
 
 fn new_writer() -> TableWriter {
-    let limits = Limits { max_torrents: 3, max_peers: 900, peer_lifetime_s: 4_200 };
-    TableWriter::new(limits, SipKey { k0: 5, k1: 6 }).expect("a small table")
+    let limits = Limits { max_torrents: 3, max_peers: 900, first_buckets: 2, ..Limits::default() };
+    TableWriter::new(limits, SipKey { k0: 5, k1: 6 }, Box::new(HeapSegments)).expect("a small table")
 }
 
 proptest! {
@@ -209,6 +208,12 @@ fn ask(writer: &TableWriter) -> (tracker_common::table::Found, Vec<u8>) {
     (found, out[..found.peers as usize * 6].to_vec())
 }
 
+fn number_of(memory: &Memory, hash: &InfoHash) -> u32 {
+    let (index, words) = (memory.index(), hash_words(hash));
+    let place = Place::of(crate::place::hash(memory, words), index.buckets);
+    crate::place::find(memory, index, place, words).unwrap()
+}
+
 #[test]
 fn torn_line_ends_the_answer_early() {
     let mut writer = new_writer();
@@ -222,18 +227,18 @@ fn torn_line_ends_the_answer_early() {
 
     // The writer stands still in the middle of the second line.
     let memory = writer.reader().memory;
-    let number = crate::place::find(&memory, &ASKED).unwrap();
-    let record = crate::memory::load(memory.torrent_words(number));
-    let list = tracker_common::table::layout::Torrent::from_words(&record).list(ListName::LeechersV4);
-    let entries = crate::memory::load(memory.line_words(list.root))[0];
+    let number = number_of(&memory, &ASKED);
+    let record = crate::memory::load(memory.words(number));
+    let list = Torrent::from_words(&record).list(ListName::LeechersV4);
+    let entries = crate::memory::load(memory.words(list.root))[0];
     let second = (entries >> 32) as u32;
-    memory.line_words(second)[7].fetch_add(1 << 32, Ordering::Relaxed);
+    memory.words(second)[7].fetch_add(1 << 32, Ordering::Relaxed);
     let (found, answer) = ask(&writer);
     assert_eq!((found.peers, found.leechers), (10, 30));
     assert_eq!(answer, whole[..60]);
 
     // It goes on.
-    memory.line_words(second)[7].fetch_add(1 << 32, Ordering::Relaxed);
+    memory.words(second)[7].fetch_add(1 << 32, Ordering::Relaxed);
     assert_eq!(ask(&writer).1, whole);
 }
 
@@ -243,8 +248,8 @@ fn torn_torrent_gives_counts_and_no_peers() {
     let mut now = Millis(1_000_000);
     perform(&mut writer, &mut now, &Deed::Come { hash: ASKED, family: Family::V4, first: 0, len: 40 });
     let memory = writer.reader().memory;
-    let number = crate::place::find(&memory, &ASKED).unwrap();
-    let word = &memory.torrent_words(number)[2];
+    let number = number_of(&memory, &ASKED);
+    let word = &memory.words(number)[2];
     word.fetch_add(1 << 40, Ordering::Relaxed);
     assert_eq!(torrent_version(word.load(Ordering::Relaxed)) % 2, 1);
     let (found, _) = ask(&writer);

@@ -9,10 +9,10 @@
 //! use tracker_common::siphash::SipKey;
 //! use tracker_common::table::{PeerAddress, Query};
 //! use tracker_common::wire::AnnounceKind;
-//! use tracker_core::{Limits, Millis, TableWriter};
+//! use tracker_core::{HeapSegments, Limits, Millis, TableWriter};
 //!
-//! let limits = Limits { max_torrents: 1_000, max_peers: 10_000, peer_lifetime_s: 4_200 };
-//! let mut writer = TableWriter::new(limits, SipKey { k0: 1, k1: 2 })?;
+//! let limits = Limits { max_torrents: 1_000, max_peers: 10_000, peer_lifetime_s: 4_200, ..Limits::default() };
+//! let mut writer = TableWriter::new(limits, SipKey { k0: 1, k1: 2 }, Box::new(HeapSegments))?;
 //! let reader = writer.reader();
 //!
 //! // Three peers join, at a time that the caller knows.
@@ -20,7 +20,7 @@
 //! let now = Millis(1_000);
 //! for host in 1..=3 {
 //!     let peer = PeerAddress::v4([192, 0, 2, host], 6881);
-//!     writer.apply(&AnnounceEvent::new(torrent, peer, AnnounceKind::Started, host == 1), now);
+//!     writer.apply(&AnnounceEvent::new(torrent, peer, AnnounceKind::Started, host == 1, 1_000), now);
 //! }
 //!
 //! // The second one asks: it is answered with the two others.
@@ -39,9 +39,10 @@
 //!
 //! In reading order:
 //!
-//! - `memory`: the table's records; their layouts and the read path are `tracker_common::table`'s.
-//! - `writer`: applies announces, lets peers expire. `place` finds torrents, `lists` keeps peers in lines, `scan` finds a peer
-//!   there, `numbers` lets what was freed rest.
+//! - `memory`: the table's records, in segments; their layouts and the read path are `tracker_common::table`'s. `pool` has the segments at
+//!   hand, `numbers` hands records out and lets what was freed rest, `limits` says how many there may be.
+//! - `writer`: applies announces, lets peers expire. `place` finds torrents in an index, `grow` makes a larger one, `lists` keeps peers in lines,
+//!   `scan` finds a peer there, `addresses` counts who is where.
 //! - `reader`: what front ends hold.
 //! - [`access_list`], [`block_list`]: which torrents are tracked, which networks are ignored.
 //! - [`policy`]: intervals, limits, lifetimes.
@@ -58,17 +59,22 @@
 #![forbid(unsafe_code)]
 
 pub mod access_list;
+mod addresses;
 pub mod block_list;
+mod grow;
 #[cfg(test)]
 mod interleaving;
+mod limits;
 mod lists;
 mod memory;
 mod numbers;
 mod place;
 pub mod policy;
+mod pool;
 pub mod queue;
 mod reader;
 mod scan;
+mod sharded;
 mod stats;
 pub mod udp;
 mod writer;
@@ -80,8 +86,10 @@ pub use policy::Policy;
 pub use queue::EventSink;
 pub use reader::TableReader;
 // For the writer's thread.
-pub use memory::OutOfMemory;
+pub use limits::Limits;
 pub use queue::{EventSource, queues};
-pub use writer::{Applied, Expired, Limits, Millis, TableWriter};
+pub use writer::{Applied, DropRound, Dropped, Expired, Millis, TableWriter};
+// For who gives the table its memory.
+pub use memory::{HeapRecords, HeapSegments, NoMemory, OutOfMemory, Segment, Segments, Words};
 // For statistics.
 pub use stats::Totals;

@@ -9,13 +9,14 @@ use std::ops::Range;
 use std::sync::atomic::{Ordering, fence};
 
 use tracker_common::table::layout::{
-    Cell, DEADLINES_PER_LINE, FAN_OUT_SHIFT, List, MAX_LIST_LINES, RECORD_BYTES, WORDS, child, depth,
-    line_bytes, line_version, line_words, with_directory_entry, with_line_version,
+    CELLS_PER_LINE, Cell, FAN_OUT_SHIFT, List, MAX_LIST_LINES, RECORD_BYTES, SEGMENT_RECORDS, SEGMENT_SHIFT,
+    WORDS, child, depth, line_bytes, line_version, line_words, with_directory_entry, with_line_version,
 };
 use tracker_common::table::{Family, PeerAddress};
 
 use crate::memory::{Memory, load};
 use crate::numbers::Numbers;
+use crate::pool::Pool;
 
 /// Records that one `append` takes at most: a line, and a directory on each level with a new root among them.
 pub(crate) const MAX_RECORDS_PER_APPEND: u32 = 1 + tracker_common::table::layout::MAX_DEPTH;
@@ -25,23 +26,56 @@ pub(crate) fn max_peers(family: Family) -> u32 {
     MAX_LIST_LINES * family.per_line()
 }
 
+/// The cells of a line.
+type Cells = [u8; CELLS_PER_LINE];
+
 /// The lines' numbers and deadlines.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lines {
     pub(crate) numbers: Numbers,
-    deadlines: Box<[[u16; DEADLINES_PER_LINE]]>,
+    /// By segment; those that hold no lines have none.
+    cells: Vec<Option<Box<[Cells]>>>,
 }
 
 impl Lines {
-    pub(crate) fn new(records: u32) -> Option<Self> {
-        let deadlines = bytemuck::allocation::try_zeroed_slice_box(records as usize).ok()?;
-        Some(Self { numbers: Numbers::below(records), deadlines })
+    /// Sees to it that `count` records, which are few, can be taken; false when there is no memory.
+    pub(crate) fn make_room(
+        &mut self,
+        memory: &Memory,
+        pool: &mut Pool,
+        count: u32,
+        generation: u64,
+    ) -> bool {
+        if self.numbers.can_take(count, generation) {
+            return true;
+        }
+        let Ok(cells) = bytemuck::allocation::try_zeroed_slice_box(SEGMENT_RECORDS as usize) else {
+            return false;
+        };
+        let Some(segment) = pool.take(memory, generation) else { return false };
+        let at = segment as usize;
+        if self.cells.len() <= at {
+            self.cells.resize_with(at + 1, || None);
+        }
+        self.cells[at] = Some(cells);
+        self.numbers.add_segment(segment);
+        true
+    }
+
+    /// Bytes of the deadlines.
+    pub(crate) fn cell_bytes(&self) -> u64 {
+        u64::from(self.numbers.segments()) * u64::from(SEGMENT_RECORDS) * CELLS_PER_LINE as u64
+    }
+
+    /// Cells of a list's line.
+    pub(crate) fn cells_of_line(&self, memory: &Memory, list: List, family: Family, index: u32) -> &Cells {
+        self.cells_at(line_number(memory, list, family, index))
     }
 
     /// Deadline and flags of the peer at a position.
     pub(crate) fn cell(&self, memory: &Memory, list: List, family: Family, position: u32) -> Cell {
         let (line, slot) = locate(memory, list, family, position);
-        Cell(self.deadlines[line as usize][slot as usize])
+        Cell(self.cells_at(line)[slot as usize])
     }
 
     pub(crate) fn set_cell(
@@ -53,7 +87,7 @@ impl Lines {
         cell: Cell,
     ) {
         let (line, slot) = locate(memory, list, family, position);
-        self.deadlines[line as usize][slot as usize] = cell.0;
+        self.set_cell_at(line, slot, cell);
     }
 
     /// Puts a peer at the end. [`MAX_RECORDS_PER_APPEND`] numbers can be taken, and the list is shorter than [`max_peers`].
@@ -76,7 +110,7 @@ impl Lines {
             write_peer(memory, line, slot..slot + 1, peer);
             (line, list.root)
         };
-        self.deadlines[line as usize][slot as usize] = cell.0;
+        self.set_cell_at(line, slot, cell);
         List { root, count: list.count + 1 }
     }
 
@@ -95,7 +129,7 @@ impl Lines {
             let cell = self.cell(memory, list, family, last);
             let (line, slot) = locate(memory, list, family, position);
             write_peer(memory, line, slot..slot + 1, &peer);
-            self.deadlines[line as usize][slot as usize] = cell.0;
+            self.set_cell_at(line, slot, cell);
         }
         let root = if last.is_multiple_of(family.per_line()) {
             self.unlink(memory, list.root, last / family.per_line(), generation)
@@ -165,13 +199,23 @@ impl Lines {
         }
     }
 
+    fn cells_at(&self, line: u32) -> &Cells {
+        let segment = self.cells[(line >> SEGMENT_SHIFT) as usize].as_ref().expect("the segment holds lines");
+        &segment[(line & (SEGMENT_RECORDS - 1)) as usize]
+    }
+
+    fn set_cell_at(&mut self, line: u32, slot: u32, cell: Cell) {
+        let segment = self.cells[(line >> SEGMENT_SHIFT) as usize].as_mut().expect("the segment holds lines");
+        segment[(line & (SEGMENT_RECORDS - 1)) as usize][slot as usize] = cell.0;
+    }
+
     fn take(&mut self, generation: u64) -> u32 {
         self.numbers.take(generation).expect("the writer asked for enough numbers before the change")
     }
 
     fn take_directory(&mut self, memory: &Memory, generation: u64) -> u32 {
         let number = self.take(generation);
-        for word in memory.line_words(number) {
+        for word in memory.words(number) {
             // Relaxed: it is linked by a release store, and nobody can have known it for a generation.
             word.store(0, Ordering::Relaxed);
         }
@@ -182,7 +226,7 @@ impl Lines {
 /// The peer at a position.
 pub(crate) fn peer_at(memory: &Memory, list: List, family: Family, position: u32) -> PeerAddress {
     let (line, slot) = locate(memory, list, family, position);
-    let bytes = line_bytes(&load(memory.line_words(line)));
+    let bytes = line_bytes(&load(memory.words(line)));
     match family {
         Family::V4 => PeerAddress::V4(bytes.as_chunks().0[slot as usize]),
         Family::V6 => PeerAddress::V6(bytes.as_chunks().0[slot as usize]),
@@ -191,7 +235,7 @@ pub(crate) fn peer_at(memory: &Memory, list: List, family: Family, position: u32
 
 /// The words of a list's line.
 pub(crate) fn line(memory: &Memory, list: List, family: Family, index: u32) -> [u64; WORDS] {
-    load(memory.line_words(line_number(memory, list, family, index)))
+    load(memory.words(line_number(memory, list, family, index)))
 }
 
 fn locate(memory: &Memory, list: List, family: Family, position: u32) -> (u32, u32) {
@@ -205,12 +249,12 @@ fn line_number(memory: &Memory, list: List, family: Family, index: u32) -> u32 {
 }
 
 fn entry_at(memory: &Memory, directory: u32, entry: usize) -> u32 {
-    let word = memory.line_words(directory)[entry / 2].load(Ordering::Relaxed);
+    let word = memory.words(directory)[entry / 2].load(Ordering::Relaxed);
     if entry.is_multiple_of(2) { word as u32 } else { (word >> 32) as u32 }
 }
 
 fn set_entry(memory: &Memory, directory: u32, entry: usize, number: u32) {
-    let word = &memory.line_words(directory)[entry / 2];
+    let word = &memory.words(directory)[entry / 2];
     let changed = with_directory_entry(word.load(Ordering::Relaxed), entry, number);
     // Release: pairs with the reader's fence after it loads an entry, so that it finds the line complete.
     word.store(changed, Ordering::Release);
@@ -218,7 +262,7 @@ fn set_entry(memory: &Memory, directory: u32, entry: usize, number: u32) {
 
 /// Writes a peer into some slots of a line, under the line's version.
 fn write_peer(memory: &Memory, number: u32, slots: Range<u32>, peer: &PeerAddress) {
-    let words = memory.line_words(number);
+    let words = memory.words(number);
     let before = load(words);
     let mut bytes: [u8; RECORD_BYTES] = line_bytes(&before);
     let peer = peer.bytes();

@@ -2,27 +2,27 @@
 //!
 //! Short lists are scanned line by line. A long list has an index: a hash table of positions, whose keys are the peers in the lines
 //! themselves, so it costs 6 to 12 bytes a peer and can be rebuilt from the lines at any time. The hash is keyed: a client must not be able
-//! to choose ports that collide.
+//! to choose ports that collide. It grows in small steps, see `sharded`.
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashTable;
 use tracker_common::siphash::siphash_1_3_20;
 use tracker_common::table::layout::{List, ListName, line_position};
 use tracker_common::table::{Family, PeerAddress};
 
 use crate::lists::{line, peer_at};
 use crate::memory::Memory;
+use crate::sharded::Sharded;
 
 /// Longest list that is scanned: 52 lines of IPv4, about half a microsecond.
 pub(crate) const MAX_SCANNED: u32 = 512;
 /// An index is kept until its list is this short, so that a list at the limit doesn't build one with each peer.
-const MIN_INDEXED: u32 = MAX_SCANNED / 2;
+pub(crate) const MIN_INDEXED: u32 = MAX_SCANNED / 2;
 
 /// The indexes of all long lists, by torrent number and list.
 #[derive(Debug, Default)]
 pub(crate) struct Indexes {
-    positions: BTreeMap<(u32, ListName), HashTable<u32>>,
+    positions: BTreeMap<(u32, ListName), Sharded<u32>>,
 }
 
 impl Indexes {
@@ -54,12 +54,11 @@ impl Indexes {
         let last = list.count - 1;
         if let Some(positions) = self.positions.get_mut(&(torrent, name)) {
             let peer = peer_at(memory, list, name.family(), last);
-            positions
-                .insert_unique(hash(memory, &peer), last, |at| hash_at(memory, list, name.family(), *at));
+            positions.insert(hash(memory, &peer), last, |at| hash_at(memory, list, name.family(), *at));
         } else if list.count > MAX_SCANNED {
-            let mut positions = HashTable::with_capacity(list.count as usize);
+            let mut positions = Sharded::default();
             for at in 0..list.count {
-                positions.insert_unique(hash_at(memory, list, name.family(), at), at, |at| {
+                positions.insert(hash_at(memory, list, name.family(), at), at, |at| {
                     hash_at(memory, list, name.family(), *at)
                 });
             }
@@ -83,10 +82,7 @@ impl Indexes {
             return;
         }
         let last = list.count - 1;
-        if let Ok(entry) = positions.find_entry(hash_at(memory, list, family, position), |at| *at == position)
-        {
-            entry.remove();
-        }
+        positions.remove(hash_at(memory, list, family, position), |at| *at == position);
         if position != last
             && let Some(moved) = positions.find_mut(hash_at(memory, list, family, last), |at| *at == last)
         {

@@ -57,6 +57,14 @@ totals! {
     refused_torrents,
     /// Announces that found no room for their peer (`max_peers`).
     refused_peers,
+    /// Announces of torrents that have enough peers (`max_peers_per_torrent`).
+    refused_peers_per_torrent,
+    /// Announces from addresses that are in enough torrents (`max_torrents_per_address`).
+    refused_torrents_per_address,
+    /// Announces that there was no memory for.
+    refused_memory,
+    /// Bytes of the table: segments, and deadlines beside them.
+    memory_bytes,
 }
 
 impl Totals {

@@ -12,7 +12,7 @@ use tracker_common::table::{Family, PeerAddress, Query};
 use tracker_common::wire::{AnnounceKind, InfoHash};
 use tracker_core::{Millis, TableReader, TableWriter};
 
-use swarm::{event, query, table, torrent};
+use swarm::{drop_all, event, query, table, torrent};
 
 const TORRENTS: u32 = 12;
 const EVENTS: u32 = 1_200_000;
@@ -97,7 +97,7 @@ fn churn(writer: &mut TableWriter) {
         }
         if round % 40_000 == 0 {
             // All of one torrent at once: many lines that others take next.
-            writer.drop_torrents(|dropped| *dropped == hash, now);
+            drop_all(writer, |dropped| *dropped == hash, now);
         }
     }
 }

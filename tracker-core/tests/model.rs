@@ -8,11 +8,14 @@ mod swarm;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tracker_common::table::{EXACT_COUNTS, Family, PeerAddress, Query, ScrapeCounts};
+use tracker_common::table::{Family, PeerAddress, Query, ScrapeCounts};
 use tracker_common::wire::{AnnounceKind, InfoHash};
 use tracker_core::{Applied, Millis, TableReader, TableWriter};
 
-use swarm::{LIFETIME_S, event, peer, query, table, torrent};
+use swarm::{LIFETIME_S, drop_all, event, peer, query, table, torrent};
+
+/// 4200 s / 56.
+const UNIT_S: u64 = 75;
 
 #[derive(Debug, Default)]
 struct Model {
@@ -74,8 +77,8 @@ impl Model {
 
     fn clean(&mut self, now: Millis) {
         for torrent in self.torrents.values_mut() {
-            // A deadline is kept in units of 4 s, rounded up.
-            torrent.peers.retain(|_, peer| now.0 / 1000 / 4 < peer.deadline_s.div_ceil(4));
+            // A deadline is kept in units of 75 s, rounded up.
+            torrent.peers.retain(|_, peer| now.0 / 1000 / UNIT_S < peer.deadline_s.div_ceil(UNIT_S));
         }
         self.torrents.retain(|_, torrent| !torrent.peers.is_empty());
     }
@@ -193,7 +196,7 @@ impl Game {
                 self.rest();
             }
             Step::Drop { torrent: number } => {
-                let dropped = self.writer.drop_torrents(|hash| *hash == torrent(number), self.now);
+                let dropped = drop_all(&mut self.writer, |hash| *hash == torrent(number), self.now);
                 prop_assert_eq!(dropped == 1, self.model.torrents.remove(&torrent(number)).is_some());
                 self.rest();
             }
@@ -242,8 +245,7 @@ impl Game {
             > refusals.refused_torrents + refusals.refused_peers;
         let after = self.model.counts(&hash);
         let found = (answer.found.seeders, answer.found.leechers);
-        // One more than that: the announcer itself may be among them.
-        if family_peers <= want.max(EXACT_COUNTS) as usize + 1 {
+        if !stopped && !announce.seeder && family_peers <= want as usize {
             // The answer can't know of a full table.
             prop_assert!(
                 refused || found == (after.seeders, after.leechers),
@@ -281,7 +283,7 @@ impl Game {
 
     /// Everybody leaves: nothing may be left in use.
     fn end(mut self) -> Result<(), TestCaseError> {
-        self.now.0 += u64::from(LIFETIME_S) * 1000 + 10_000;
+        self.now.0 += u64::from(LIFETIME_S) * 1000 + 1000 * UNIT_S;
         while !self.writer.expire(self.now, 100).wrapped {}
         let totals = self.writer.totals();
         prop_assert_eq!((totals.torrents, totals.peers(), totals.lines), (0, 0, 0));

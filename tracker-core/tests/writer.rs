@@ -8,9 +8,11 @@ use tracker_common::table::{Family, PeerAddress, ScrapeCounts};
 use tracker_common::wire::AnnounceKind;
 use tracker_core::{Applied, Millis, TableReader, TableWriter};
 
-use swarm::{LIFETIME_S, ask, event, join, peer, table, torrent};
+use swarm::{LIFETIME_S, ask, drop_all, event, join, peer, table, torrent};
 
 const NOW: Millis = Millis(1_000_000);
+/// A deadline is rounded up to this: 4200 s / 56.
+const UNIT_MS: u64 = 75_000;
 
 fn apply(writer: &mut TableWriter, number: u32, kind: AnnounceKind, seeder: bool) -> Applied {
     writer.apply(&event(&torrent(1), peer(Family::V4, number), kind, seeder), NOW)
@@ -150,9 +152,9 @@ fn an_announce_puts_the_deadline_off() {
         assert_eq!(clean(&mut writer, later), (0, 0), "{peers} peers");
         let again = event(&torrent(1), peer(Family::V4, 1), AnnounceKind::None, false);
         assert_eq!(writer.apply(&again, later), Applied::Refreshed);
-        assert_eq!(clean(&mut writer, Millis(NOW.0 + lifetime_ms + 4_000)).0, peers - 1, "{peers} peers");
+        assert_eq!(clean(&mut writer, Millis(NOW.0 + lifetime_ms + UNIT_MS)).0, peers - 1, "{peers} peers");
         assert_eq!(counts(&reader), (0, 0, 1), "{peers} peers");
-        assert_eq!(clean(&mut writer, Millis(later.0 + lifetime_ms + 4_000)), (1, 1), "{peers} peers");
+        assert_eq!(clean(&mut writer, Millis(later.0 + lifetime_ms + UNIT_MS)), (1, 1), "{peers} peers");
     }
 }
 
@@ -180,7 +182,7 @@ fn denied_torrents_are_dropped_with_their_peers() {
         join(&mut writer, &torrent(number), Family::V4, 0..100, false, NOW);
         join(&mut writer, &torrent(number), Family::V6, 0..100, true, NOW);
     }
-    assert_eq!(writer.drop_torrents(|hash| *hash == torrent(1) || *hash == torrent(3), NOW), 2);
+    assert_eq!(drop_all(&mut writer, |hash| *hash == torrent(1) || *hash == torrent(3), NOW), 2);
     for number in 0..4 {
         let expected = if number % 2 == 1 { 0 } else { 100 };
         let counts = reader.scrape(&torrent(number));
@@ -270,7 +272,7 @@ fn swarms_of_tens_of_thousands_grow_and_shrink() {
             (size.div_ceil(3), size.div_ceil(3), (size - 2).div_ceil(3))
         );
 
-        let (expired, _) = clean(&mut writer, Millis(NOW.0 + u64::from(LIFETIME_S) * 1000 + 4_000));
+        let (expired, _) = clean(&mut writer, Millis(NOW.0 + u64::from(LIFETIME_S) * 1000 + UNIT_MS));
         assert_eq!(expired, counts.seeders + counts.leechers);
         assert_eq!((writer.totals().lines, writer.totals().peers()), (0, 0), "{family:?}");
     }
@@ -319,7 +321,7 @@ fn a_directory_that_becomes_a_line_is_readable() {
     let mut now = NOW;
     for size in [400, 200, 330] {
         join(&mut writer, &torrent(1), Family::V4, 0..size, false, now);
-        writer.drop_torrents(|_| true, now);
+        drop_all(&mut writer, |_| true, now);
         now.0 += 300;
     }
     join(&mut writer, &torrent(2), Family::V4, 0..900, false, now);

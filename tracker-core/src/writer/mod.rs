@@ -8,33 +8,47 @@
 //! of this call, and the generation is only advanced at the beginning of a call: so nothing can be handed out again while a reader that
 //! still knows it counts itself to the same or the next generation.
 //!
+//! No call takes long: what concerns many peers or torrents is done in slices.
+//!
+//! - here: what a caller sees, and what becomes of an announce
+//! - `batch`: many announces, whose memory is fetched together
+//! - `peers`: a torrent's peers found, added, changed, removed
+//! - `store`: a torrent's record stored under its version
+//! - `cleaning`, `dropping`: peers that are gone, torrents that aren't allowed any more
+//!
 //! Tests: `tests/model.rs` (against a plain map), `tests/writer.rs` (each rule by name), `tests/concurrent.rs`.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 
 use tracker_common::event::AnnounceEvent;
 use tracker_common::siphash::SipKey;
-use tracker_common::table::layout::{
-    Cell, InlinePeer, Kind, List, ListName, MAX_DEPTH, TORRENT_VERSION_MASK, Torrent, WORDS, torrent_version,
-};
-use tracker_common::table::{Family, PeerAddress};
+use tracker_common::table::PeerAddress;
+use tracker_common::table::layout::{Cell, Place, Torrent, hash_words};
 use tracker_common::wire::AnnounceKind;
 
-use crate::lists::{self, Lines, MAX_RECORDS_PER_APPEND};
-use crate::memory::{Memory, OutOfMemory, load};
+use crate::addresses::Addresses;
+use crate::grow::{Buckets, Table};
+use crate::limits::Limits;
+use crate::lists::Lines;
+use crate::memory::{Memory, NoMemory, OutOfMemory, Segments};
 use crate::numbers::{GENERATION_SHIFT, Numbers};
 use crate::place;
+use crate::pool::Pool;
 use crate::reader::TableReader;
 use crate::scan::Indexes;
 use crate::stats::Totals;
 
+mod batch;
 mod cleaning;
+mod dropping;
+mod peers;
+mod store;
 
 pub use cleaning::Expired;
+pub use dropping::{DropRound, Dropped};
 
 /// Milliseconds of a monotonic clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Millis(pub u64);
 
 impl Millis {
@@ -44,29 +58,6 @@ impl Millis {
 
     const fn generation(self) -> u64 {
         self.0 >> GENERATION_SHIFT
-    }
-}
-
-/// How much the table holds, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Torrents at most; announces of further ones are refused and counted.
-    pub max_torrents: u32,
-    /// Peers at most, of all torrents; further ones are refused and counted.
-    pub max_peers: u32,
-    /// A peer is removed when it hasn't announced for this long; at most [`Cell::MAX_LIFETIME_S`].
-    pub peer_lifetime_s: u32,
-}
-
-impl Limits {
-    /// Torrent 0 is never used; some more than `max_torrents`, so that a full table still takes new ones while freed numbers rest.
-    pub(crate) fn torrent_records(&self) -> u32 {
-        self.max_torrents.saturating_add(self.max_torrents / 16).saturating_add(2)
-    }
-
-    /// Enough for the worst case, a line for each peer, with its directories and resting lines. It is address space, not memory.
-    pub(crate) fn line_records(&self) -> u32 {
-        self.max_peers.saturating_add(self.max_peers / 8).saturating_add(64)
     }
 }
 
@@ -83,8 +74,14 @@ pub enum Applied {
     Unknown,
     /// No room: `max_torrents`.
     RefusedTorrent,
-    /// No room: `max_peers`, or the largest possible list.
+    /// No room: `max_peers`.
     RefusedPeer,
+    /// No room: `max_peers_per_torrent`, or the largest possible list.
+    RefusedPeersPerTorrent,
+    /// No room: `max_torrents_per_address`.
+    RefusedTorrentsPerAddress,
+    /// No memory. A known peer stays as it was, with a new deadline.
+    RefusedMemory,
 }
 
 /// Changes the swarm table.
@@ -92,41 +89,62 @@ pub enum Applied {
 pub struct TableWriter {
     memory: Arc<Memory>,
     limits: Limits,
+    pool: Pool,
+    buckets: Buckets,
     torrents: Numbers,
     lines: Lines,
     indexes: Indexes,
+    /// Only with a limit for them.
+    addresses: Option<Addresses>,
     totals: Totals,
+    now: Millis,
     generation: u64,
-    /// Next torrent number to be cleaned.
-    cursor: u32,
+    /// Unit of deadlines.
+    unit_s: u64,
+    cursor: cleaning::Cursor,
 }
 
-/// Where a peer is.
-#[derive(Clone, Copy, Debug)]
-enum Whereabouts {
-    Inline { slot: usize, cell: Cell },
-    Listed { name: ListName, position: u32 },
-}
+/// Torrents entered into a growing index for each new one: it is ready long before the old one is full.
+const GROWTH_PER_TORRENT: u32 = 64;
 
 impl TableWriter {
     /// An empty table. `hash_key` is secret and random: whoever knows it can fill one bucket.
     ///
     /// # Errors
     ///
-    /// [`OutOfMemory`] when the address space for `limits` isn't granted.
-    pub fn new(limits: Limits, hash_key: SipKey) -> Result<Self, OutOfMemory> {
-        let memory = Memory::new(&limits, hash_key)?;
-        let lines = Lines::new(limits.line_records()).ok_or(OutOfMemory::of(&limits))?;
-        Ok(Self {
+    /// [`OutOfMemory`] when `segments` has no memory for the first ones.
+    pub fn new(
+        limits: Limits,
+        hash_key: SipKey,
+        mut segments: Box<dyn Segments>,
+    ) -> Result<Self, OutOfMemory> {
+        let root = segments.root()?;
+        let memory = Memory::new(&limits, hash_key, root)?;
+        let mut pool = Pool::new(segments, limits.segments());
+        let buckets = Buckets::new(&memory, &mut pool, limits.first_buckets, limits.bucket_slots());
+        let Some(buckets) = buckets else {
+            let failure = pool.take_failure();
+            return Err(failure
+                .unwrap_or_else(|| NoMemory::new("the limits leave no room for an index"))
+                .into());
+        };
+        let mut writer = Self {
             memory: Arc::new(memory),
-            limits,
-            torrents: Numbers::below(limits.torrent_records()),
-            lines,
+            pool,
+            buckets,
+            torrents: Numbers::default(),
+            lines: Lines::default(),
             indexes: Indexes::default(),
+            addresses: (limits.max_torrents_per_address > 0).then(|| Addresses::new(hash_key)),
             totals: Totals::default(),
+            now: Millis(0),
             generation: 0,
-            cursor: 1,
-        })
+            unit_s: Cell::unit_s(limits.peer_lifetime_s).into(),
+            cursor: cleaning::Cursor::default(),
+            limits,
+        };
+        writer.publish();
+        Ok(writer)
     }
 
     /// A reader of this table.
@@ -139,73 +157,115 @@ impl TableWriter {
         self.totals
     }
 
-    /// Records that a whole round of [`TableWriter::expire`] looks at.
-    pub fn torrent_records(&self) -> u32 {
-        self.torrents.high_water() - 1
+    /// Why there was no memory for a segment, if there was none since the last call: for the log.
+    pub fn take_failure(&mut self) -> Option<NoMemory> {
+        self.pool.take_failure()
     }
 
     /// Applies one announce.
     pub fn apply(&mut self, event: &AnnounceEvent, now: Millis) -> Applied {
         self.advance(now);
-        let applied = match place::find(&self.memory, event.info_hash()) {
-            Some(number) => {
-                let mut torrent = self.torrent(number);
-                let applied = self.apply_to(&mut torrent, number, event, now);
-                self.store(number, &torrent);
-                applied
-            }
-            None if event.kind() == AnnounceKind::Stopped => Applied::Unknown,
-            None => self.apply_to_new(event, now),
-        };
-        match applied {
-            Applied::RefusedTorrent => self.totals.refused_torrents += 1,
-            Applied::RefusedPeer => self.totals.refused_peers += 1,
-            _ => self.totals.announces_applied += 1,
-        }
+        let info_hash = hash_words(event.info_hash());
+        let applied = self.apply_at(event, place::hash(&self.memory, info_hash), None);
         self.publish();
         applied
     }
 
+    /// Goes on with what is done in idle time: a growing index, an old one. True when there is more to do at this time.
+    ///
+    /// Takes a fraction of a millisecond. Without it the index grows all the same, with each new torrent and each cleaning.
+    pub fn tend(&mut self, now: Millis) -> bool {
+        self.advance(now);
+        self.tend_index(IDLE_WORK);
+        self.publish();
+        self.buckets.is_busy(self.totals.torrents, self.generation)
+    }
+
     /// Begins the generation of `now`, if it is a new one.
     fn advance(&mut self, now: Millis) {
-        // A clock that steps back leaves the generation where it is: numbers rest longer, nothing else.
-        if now.generation() > self.generation {
-            self.generation = now.generation();
+        // A clock that steps back stands still here: nobody is removed for it, and numbers rest longer.
+        self.now = self.now.max(now);
+        if self.now.generation() > self.generation {
+            self.generation = self.now.generation();
             self.memory.begin_generation(self.generation);
         }
     }
 
-    fn apply_to_new(&mut self, event: &AnnounceEvent, now: Millis) -> Applied {
-        let room = self.totals.torrents < u64::from(self.limits.max_torrents);
-        if !room || !self.torrents.can_take(1, self.generation) {
-            return Applied::RefusedTorrent;
-        }
-        if !self.room_for_a_peer() {
-            return Applied::RefusedPeer;
-        }
-        let number = self.torrents.take(self.generation).expect("can_take has just said so");
-        let mut torrent = Torrent::new(*event.info_hash());
-        let applied = self.apply_to(&mut torrent, number, event, now);
-        self.store(number, &torrent);
-        self.totals.torrents += 1;
-        if !place::insert(&self.memory, event.info_hash(), number) {
-            self.free(number, &torrent);
-            return Applied::RefusedTorrent;
-        }
+    /// The present, in units of deadlines.
+    fn now_units(&self) -> u64 {
+        self.now.seconds() / self.unit_s
+    }
+
+    /// Applies an announce of a torrent with this hash. `guess` is a torrent number that it may have.
+    #[inline(always)]
+    fn apply_at(&mut self, event: &AnnounceEvent, hash: u64, guess: Option<u32>) -> Applied {
+        let wanted = hash_words(event.info_hash());
+        let index = self.buckets.index();
+        let number = guess
+            // A record has an info hash that no other in use has.
+            .filter(|number| self.is_torrent(*number, wanted))
+            .or_else(|| place::find(&self.memory, index, Place::of(hash, index.buckets), wanted));
+        let applied = match number {
+            Some(number) => {
+                let before = self.torrent(number);
+                let mut torrent = before;
+                let applied = self.apply_to(&mut torrent, number, event);
+                self.store(number, &before, &torrent);
+                applied
+            }
+            None if event.kind() == AnnounceKind::Stopped => Applied::Unknown,
+            None => self.apply_to_new(event, hash),
+        };
+        let counted = match applied {
+            Applied::RefusedTorrent => &mut self.totals.refused_torrents,
+            Applied::RefusedPeer => &mut self.totals.refused_peers,
+            Applied::RefusedPeersPerTorrent => &mut self.totals.refused_peers_per_torrent,
+            Applied::RefusedTorrentsPerAddress => &mut self.totals.refused_torrents_per_address,
+            Applied::RefusedMemory => &mut self.totals.refused_memory,
+            Applied::Added | Applied::Refreshed | Applied::Removed | Applied::Unknown => {
+                &mut self.totals.announces_applied
+            }
+        };
+        *counted += 1;
         applied
     }
 
-    fn apply_to(
-        &mut self,
-        torrent: &mut Torrent,
-        number: u32,
-        event: &AnnounceEvent,
-        now: Millis,
-    ) -> Applied {
+    fn apply_to_new(&mut self, event: &AnnounceEvent, hash: u64) -> Applied {
+        if self.totals.torrents >= u64::from(self.limits.max_torrents) {
+            return Applied::RefusedTorrent;
+        }
+        if let Err(refused) = self.room_for(&event.peer(), 0) {
+            return refused;
+        }
+        if !self.torrents.can_take(1, self.generation) {
+            let Some(segment) = self.pool.take(&self.memory, self.generation) else {
+                return Applied::RefusedMemory;
+            };
+            self.torrents.add_segment(segment);
+        }
+        let number =
+            self.torrents.take(self.generation).expect("can_take has said so, or there is a new segment");
+        let before = self.torrent(number);
+        let mut torrent = Torrent::new(*event.info_hash());
+        let applied = self.apply_to(&mut torrent, number, event);
+        self.store(number, &before, &torrent);
+        self.totals.torrents += 1;
+        let (buckets, mut table) = self.index_and_table();
+        if !buckets.enter(&mut table, hash, number) {
+            self.remove_all_inline(&torrent);
+            self.free(number, &torrent);
+            return Applied::RefusedMemory;
+        }
+        self.tend_index(GROWTH_PER_TORRENT);
+        applied
+    }
+
+    fn apply_to(&mut self, torrent: &mut Torrent, number: u32, event: &AnnounceEvent) -> Applied {
         let (peer, seeder) = (event.peer(), event.seeder());
         // BEP 21: event "paused" of a peer that has something left.
         let partial = event.kind() == AnnounceKind::Paused && !seeder;
-        let cell = Cell::new(now.seconds() + u64::from(self.limits.peer_lifetime_s), seeder, partial);
+        let deadline_s = self.now.seconds() + u64::from(self.limits.peer_lifetime_s);
+        let cell = Cell::new(deadline_s.div_ceil(self.unit_s), partial);
         match (self.find_peer(torrent, number, &peer), event.kind()) {
             (Some(at), AnnounceKind::Stopped) => {
                 self.remove(torrent, number, at);
@@ -213,242 +273,72 @@ impl TableWriter {
             }
             (None, AnnounceKind::Stopped) => Applied::Unknown,
             (Some(at), kind) => {
-                let was = self.cell_at(torrent, at);
-                if !self.replace(torrent, number, at, &peer, cell) {
-                    return Applied::RefusedPeer;
+                if let Err(refused) = self.replace(torrent, number, at, &peer, seeder, cell) {
+                    return refused;
                 }
-                torrent.partial = torrent.partial - u32::from(was.partial()) + u32::from(partial);
                 // U14: only who was a leecher can complete, so a repeated event counts once.
-                if kind == AnnounceKind::Completed && seeder && !was.seeder() {
+                if kind == AnnounceKind::Completed && seeder && !at.seeder() {
                     torrent.completed = torrent.completed.saturating_add(1);
                     self.totals.completed += 1;
                 }
                 Applied::Refreshed
             }
             (None, _) => {
-                if !self.room_for_a_peer() || !self.add(torrent, number, &peer, cell) {
-                    return Applied::RefusedPeer;
-                }
-                torrent.partial += u32::from(partial);
-                Applied::Added
+                let added = self
+                    .room_for(&peer, torrent.seeders + torrent.leechers)
+                    .and_then(|()| self.add(torrent, number, &peer, seeder, cell));
+                added.err().unwrap_or(Applied::Added)
             }
         }
     }
 
-    fn room_for_a_peer(&self) -> bool {
-        self.totals.peers() < u64::from(self.limits.max_peers)
-    }
-
-    fn find_peer(&self, torrent: &Torrent, number: u32, peer: &PeerAddress) -> Option<Whereabouts> {
-        let family = peer.family();
-        if torrent.kind == Kind::Lists {
-            return [false, true].into_iter().find_map(|seeder| {
-                let name = ListName::of(family, seeder);
-                let position = self.indexes.find(&self.memory, number, name, torrent.list(name), peer)?;
-                Some(Whereabouts::Listed { name, position })
-            });
+    /// Whether the limits allow another peer in a torrent of `peers`.
+    fn room_for(&self, peer: &PeerAddress, peers: u32) -> Result<(), Applied> {
+        if self.totals.peers() >= u64::from(self.limits.max_peers) {
+            return Err(Applied::RefusedPeer);
         }
-        torrent.inline(family).into_iter().enumerate().find_map(|(slot, inline)| {
-            inline
-                .filter(|inline| inline.address == *peer)
-                .map(|inline| Whereabouts::Inline { slot, cell: inline.cell })
-        })
-    }
-
-    fn cell_at(&self, torrent: &Torrent, at: Whereabouts) -> Cell {
-        match at {
-            Whereabouts::Inline { cell, .. } => cell,
-            Whereabouts::Listed { name, position } => {
-                self.lines.cell(&self.memory, torrent.list(name), name.family(), position)
+        if peers >= self.limits.peers_of_a_torrent() {
+            return Err(Applied::RefusedPeersPerTorrent);
+        }
+        match &self.addresses {
+            Some(addresses) if addresses.entries(peer) >= self.limits.max_torrents_per_address => {
+                Err(Applied::RefusedTorrentsPerAddress)
             }
+            _ => Ok(()),
         }
     }
 
-    /// Adds a peer that the torrent doesn't have; false when there is no room for it.
-    fn add(&mut self, torrent: &mut Torrent, number: u32, peer: &PeerAddress, cell: Cell) -> bool {
-        if torrent.kind != Kind::Lists {
-            let alone = torrent.seeders + torrent.leechers == 0;
-            let slot = match (torrent.kind, peer.family()) {
-                (Kind::Inline4, Family::V4) => torrent.inline(Family::V4).iter().position(Option::is_none),
-                (_, Family::V6) if alone => Some(0),
-                _ => None,
-            };
-            if let Some(slot) = slot {
-                torrent.set_inline(slot, Some(InlinePeer { address: *peer, cell }));
-                *count_of(torrent, cell) += 1;
-                return true;
-            }
-            if !self.lines.numbers.can_take(MAX_RECORDS_TO_LIST, self.generation) {
-                return false;
-            }
-            self.move_to_lists(torrent, number);
-        }
-        self.append(torrent, number, ListName::of(peer.family(), cell.seeder()), peer, cell)
+    fn tend_index(&mut self, work: u32) -> u32 {
+        let torrents = self.totals.torrents;
+        let (buckets, mut table) = self.index_and_table();
+        buckets.tend(&mut table, torrents, work)
     }
 
-    /// A known peer announced: its new deadline, and another list or flag if it changed. False when there is no room for the change.
-    fn replace(
-        &mut self,
-        torrent: &mut Torrent,
-        number: u32,
-        at: Whereabouts,
-        peer: &PeerAddress,
-        cell: Cell,
-    ) -> bool {
-        match at {
-            Whereabouts::Inline { slot, cell: before } => {
-                *count_of(torrent, before) -= 1;
-                *count_of(torrent, cell) += 1;
-                torrent.set_inline(slot, Some(InlinePeer { address: *peer, cell }));
-                true
-            }
-            Whereabouts::Listed { name, position } => {
-                let target = ListName::of(peer.family(), cell.seeder());
-                if target == name {
-                    self.lines.set_cell(&self.memory, torrent.list(name), name.family(), position, cell);
-                    return true;
-                }
-                // Into the new list before out of the old one; readers see both at once, when the record is stored.
-                if !self.append(torrent, number, target, peer, cell) {
-                    return false;
-                }
-                self.remove_listed(torrent, number, name, position);
-                true
-            }
-        }
-    }
-
-    fn remove(&mut self, torrent: &mut Torrent, number: u32, at: Whereabouts) {
-        let cell = self.cell_at(torrent, at);
-        torrent.partial -= u32::from(cell.partial());
-        match at {
-            Whereabouts::Inline { slot, .. } => {
-                *count_of(torrent, cell) -= 1;
-                torrent.set_inline(slot, None);
-            }
-            Whereabouts::Listed { name, position } => self.remove_listed(torrent, number, name, position),
-        }
-    }
-
-    fn append(
-        &mut self,
-        torrent: &mut Torrent,
-        number: u32,
-        name: ListName,
-        peer: &PeerAddress,
-        cell: Cell,
-    ) -> bool {
-        let list = torrent.list(name);
-        let room = list.count < lists::max_peers(name.family())
-            && self.lines.numbers.can_take(MAX_RECORDS_PER_APPEND, self.generation);
-        if room {
-            let list = self.lines.append(&self.memory, list, peer, cell, self.generation);
-            self.indexes.appended(&self.memory, number, name, list);
-            torrent.set_list(name, list);
-        }
-        room
-    }
-
-    fn remove_listed(&mut self, torrent: &mut Torrent, number: u32, name: ListName, position: u32) {
-        let list = torrent.list(name);
-        self.indexes.removing(&self.memory, number, name, list, position);
-        let list = self.lines.remove(&self.memory, list, name.family(), position, self.generation);
-        torrent.set_list(name, list);
-    }
-
-    /// From the record to lists; [`MAX_RECORDS_TO_LIST`] numbers can be taken.
-    fn move_to_lists(&mut self, torrent: &mut Torrent, number: u32) {
-        let peers = [Family::V4, Family::V6].map(|family| torrent.inline(family));
-        *torrent = Torrent { kind: Kind::Lists, seeders: 0, leechers: 0, payload: [0; 3], ..*torrent };
-        for peer in peers.into_iter().flatten().flatten() {
-            let name = ListName::of(peer.address.family(), peer.cell.seeder());
-            let appended = self.append(torrent, number, name, &peer.address, peer.cell);
-            debug_assert!(appended, "the caller asked for enough records");
-        }
-    }
-
-    fn torrent(&self, number: u32) -> Torrent {
-        Torrent::from_words(&load(self.memory.torrent_words(number)))
-    }
-
-    /// Stores a torrent's record under its version.
-    fn store(&mut self, number: u32, torrent: &Torrent) {
-        let before = load(self.memory.torrent_words(number));
-        self.count(&Torrent::from_words(&before), torrent);
-        let words = self.memory.torrent_words(number);
-        let version = torrent_version(before[2]);
-        let after = torrent.words_at(version);
-        match changed(&before, &after) {
-            Changed::None => {}
-            // One aligned word needs no version: a reader has it as it was or as it is.
-            Changed::One(index) => words[index].store(after[index], Ordering::Release),
-            Changed::More => {
-                words[2].store(
-                    torrent.words_at(version.wrapping_add(1) & TORRENT_VERSION_MASK)[2],
-                    Ordering::Relaxed,
-                );
-                // Pairs with the reader's fence before it loads the version again: who sees a word stored below sees the odd version.
-                fence(Ordering::Release);
-                for index in [0, 1, 3, 4, 5, 6, 7] {
-                    words[index].store(after[index], Ordering::Relaxed);
-                }
-                // Release: pairs with the reader's fence after its first load of the version.
-                words[2].store(
-                    torrent.words_at(version.wrapping_add(2) & TORRENT_VERSION_MASK)[2],
-                    Ordering::Release,
-                );
-            }
-        }
-    }
-
-    fn count(&mut self, before: &Torrent, after: &Torrent) {
-        let difference = |total: &mut u64, before: u32, after: u32| {
-            *total = *total + u64::from(after) - u64::from(before);
+    fn index_and_table(&mut self) -> (&mut Buckets, Table<'_>) {
+        let table = Table {
+            memory: &self.memory,
+            pool: &mut self.pool,
+            torrents: &self.torrents,
+            generation: self.generation,
         };
-        difference(&mut self.totals.seeders, before.seeders, after.seeders);
-        difference(&mut self.totals.leechers, before.leechers, after.leechers);
-        difference(&mut self.totals.partial_seeds, before.partial, after.partial);
-        difference(&mut self.totals.peers_v6, peers_v6(before), peers_v6(after));
+        (&mut self.buckets, table)
+    }
+
+    /// Frees a torrent whose peers are gone.
+    fn free(&mut self, number: u32, torrent: &Torrent) {
+        let hash = place::hash(&self.memory, hash_words(&torrent.info_hash));
+        self.buckets.remove(&self.memory, hash, number);
+        self.store_free(number, torrent);
+        self.torrents.free(number, self.generation);
+        self.totals.torrents -= 1;
     }
 
     fn publish(&mut self) {
         self.totals.lines = u64::from(self.lines.numbers.in_use());
+        self.totals.memory_bytes = self.pool.bytes() + self.lines.cell_bytes();
         self.memory.publish(&self.totals);
     }
 }
 
-/// Records that [`TableWriter::move_to_lists`] and one append after it take at most: up to three new lists of one line, and an append.
-const MAX_RECORDS_TO_LIST: u32 = 3 + 1 + MAX_DEPTH;
-
-/// The count that a peer with this cell is part of.
-fn count_of(torrent: &mut Torrent, cell: Cell) -> &mut u32 {
-    if cell.seeder() { &mut torrent.seeders } else { &mut torrent.leechers }
-}
-
-fn peers_v6(torrent: &Torrent) -> u32 {
-    match torrent.kind {
-        Kind::Free | Kind::Inline4 => 0,
-        Kind::Inline6 => 1,
-        Kind::Lists => {
-            let List { count: leechers, .. } = torrent.list(ListName::LeechersV6);
-            leechers + torrent.list(ListName::SeedersV6).count
-        }
-    }
-}
-
-/// Which words of a record differ.
-enum Changed {
-    None,
-    One(usize),
-    More,
-}
-
-fn changed(before: &[u64; WORDS], after: &[u64; WORDS]) -> Changed {
-    let mut differing = (0..WORDS).filter(|index| before[*index] != after[*index]);
-    match (differing.next(), differing.next()) {
-        (None, _) => Changed::None,
-        // Word 2 has the version itself.
-        (Some(index), None) if index != 2 => Changed::One(index),
-        _ => Changed::More,
-    }
-}
+/// Work of one call of [`TableWriter::tend`], in torrents entered into a growing index.
+const IDLE_WORK: u32 = 2048;

@@ -8,7 +8,7 @@ use tracker_common::event::AnnounceEvent;
 use tracker_common::siphash::SipKey;
 use tracker_common::table::{Family, Found, PeerAddress, Query};
 use tracker_common::wire::{AnnounceKind, InfoHash};
-use tracker_core::{Limits, Millis, TableReader, TableWriter};
+use tracker_core::{DropRound, HeapSegments, Limits, Millis, TableReader, TableWriter};
 
 /// A key like any other: tests have to give the same answers every time.
 pub(crate) const HASH_KEY: SipKey = SipKey { k0: 0x0123_4567_89ab_cdef, k1: 0xfedc_ba98_7654_3210 };
@@ -16,10 +16,36 @@ pub(crate) const HASH_KEY: SipKey = SipKey { k0: 0x0123_4567_89ab_cdef, k1: 0xfe
 pub(crate) const LIFETIME_S: u32 = 4200;
 
 pub(crate) fn table(max_torrents: u32, max_peers: u32) -> (TableWriter, TableReader) {
-    let limits = Limits { max_torrents, max_peers, peer_lifetime_s: LIFETIME_S };
-    let writer = TableWriter::new(limits, HASH_KEY).expect("a small table");
+    table_with(Limits { max_torrents, max_peers, ..SMALL })
+}
+
+/// An index that begins as small as can be, so that it grows many times.
+pub(crate) const SMALL: Limits = Limits {
+    max_torrents: 100_000,
+    max_peers: 1_000_000,
+    max_peers_per_torrent: 0,
+    max_torrents_per_address: 0,
+    peer_lifetime_s: LIFETIME_S,
+    first_buckets: 2,
+};
+
+pub(crate) fn table_with(limits: Limits) -> (TableWriter, TableReader) {
+    let writer = TableWriter::new(limits, HASH_KEY, Box::new(HeapSegments)).expect("a small table");
     let reader = writer.reader();
     (writer, reader)
+}
+
+/// Drops torrents, all of them; how many.
+pub(crate) fn drop_all(writer: &mut TableWriter, denied: impl Fn(&InfoHash) -> bool, now: Millis) -> u32 {
+    let mut round = DropRound::default();
+    let mut torrents = 0;
+    loop {
+        let dropped = writer.drop_torrents(&mut round, &denied, now);
+        torrents += dropped.torrents;
+        if dropped.done {
+            return torrents;
+        }
+    }
 }
 
 /// Info hash number `n`.
@@ -45,7 +71,7 @@ pub(crate) fn event(
     kind: AnnounceKind,
     seeder: bool,
 ) -> AnnounceEvent {
-    AnnounceEvent::new(*torrent, peer, kind, seeder)
+    AnnounceEvent::new(*torrent, peer, kind, seeder, 0)
 }
 
 /// Applies plain announces of the peers `range` of a family.
@@ -91,13 +117,9 @@ pub(crate) fn ask(
 }
 
 pub(crate) fn query(reader: &TableReader, query: &Query<'_>) -> Answer {
-    let mut out = [0xee; 4096];
+    let mut out = [0; 4096];
     let found = reader.announce(query, &mut out);
     let len = found.peers as usize * query.peer.family().peer_len();
-    assert!(
-        out[len..].iter().all(|byte| *byte == 0xee) || found.peers < query.want,
-        "written behind the peers wanted"
-    );
     let peers = match query.peer.family() {
         Family::V4 => out[..len].as_chunks().0.iter().map(|bytes| PeerAddress::V4(*bytes)).collect(),
         Family::V6 => out[..len].as_chunks().0.iter().map(|bytes| PeerAddress::V6(*bytes)).collect(),

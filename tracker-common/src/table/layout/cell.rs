@@ -34,6 +34,11 @@ impl Cell {
         Self(deadline as u8 & DEADLINE_MASK | if partial { PARTIAL } else { 0 })
     }
 
+    /// The same deadline with the other flag.
+    pub const fn with_partial(self, partial: bool) -> Self {
+        Self::new(self.0 as u64, partial)
+    }
+
     /// True when the deadline is not after the unit `now`.
     #[inline(always)]
     pub const fn expired(self, now: u64) -> bool {

@@ -25,3 +25,13 @@ impl Index {
         Self { first: high(word), buckets: low(word) }
     }
 }
+
+/// Words of the root record.
+pub mod root {
+    /// The [`Index`](super::Index).
+    pub const INDEX: usize = 0;
+    /// The key of info hashes, in this word and the next.
+    pub const KEY: usize = 1;
+    /// The generation of freed records.
+    pub const GENERATION: usize = 3;
+}

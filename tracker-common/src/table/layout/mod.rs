@@ -63,8 +63,7 @@
 //!  record space   segment 0      | segment 1      | segment 2      | …      8,192 records of 64 bytes each
 //!                 torrents, lines and directories: number = segment << 13 | offset; number 0 is nobody's
 //!
-//!  bucket space   slot 0 … H − 1                   | slot H … 2 H − 1
-//!                 an index in one half …           | … its successor in the other, then back
+//!  bucket space   | slot 0: an index | slots 1, 2: its successor | slots 3 … 5: the next | …
 //!                 a slot shows one segment; bucket number = slot << 13 | offset
 //! ```
 //!
@@ -89,7 +88,7 @@ mod torrent;
 pub(crate) use bucket::scale;
 pub use bucket::{Place, other_bucket, slot, slot_fingerprint, slot_torrent};
 pub use cell::Cell;
-pub use index::Index;
+pub use index::{Index, root};
 pub use line::{
     child, depth, directory_entry, line_bytes, line_peer_v4, line_position, line_version, line_words,
     peer_v4_number, with_directory_entry, with_line_version,

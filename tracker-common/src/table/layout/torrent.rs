@@ -77,6 +77,12 @@ impl Torrent {
         }
     }
 
+    /// True when a record with this word 2 is not in use.
+    #[inline(always)]
+    pub const fn is_free(word2: u64) -> bool {
+        !matches!((word2 >> 32) as u8, 1..=3)
+    }
+
     /// The words of the record at `version`.
     #[inline(always)]
     pub const fn words_at(&self, version: u32) -> [u64; WORDS] {

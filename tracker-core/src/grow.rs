@@ -1,0 +1,340 @@
+//! The index as a whole: the one in use, its successor while it is filled, and those before it, at rest.
+//!
+//! An index doesn't grow: a larger one is made beside it. Segment by segment it gets its buckets; then all torrents are entered, some with each
+//! new torrent and some in idle time, while every change goes to both; then one store moves all readers over. The old one rests
+//! until no reader can know it, is emptied, and its segments are used for records.
+//!
+//! ```text
+//!  torrents  ──────────────────────────────────────►
+//!  index     |■■■■■■■ 8,192 ■■■■■■■|▒ rests ▒| its segment becomes one for records
+//!  successor           |▒ filled ▒|■■■■■■■■■ 16,384 ■■■■■■■■■ …
+//! ```
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use tracker_common::table::layout::{
+    FULL_BUCKET_SLOTS, Index, Kind, Place, SEGMENT_RECORDS, SEGMENT_SHIFT, Torrent,
+};
+
+use crate::memory::{Memory, load};
+use crate::numbers::{Numbers, rested};
+use crate::place;
+use crate::pool::Pool;
+
+/// Buckets of an index at least, so that a torrent's two are not the same one in a table of a few torrents.
+const MIN_BUCKETS: u32 = 2;
+
+/// Torrents looked at together when an index is filled: their buckets are fetched from memory at the same time.
+const GROUP: usize = 64;
+
+/// Torrents that an index takes before a larger one is made.
+pub(crate) const fn capacity(buckets: u32) -> u64 {
+    buckets as u64 * FULL_BUCKET_SLOTS as u64
+}
+
+/// Buckets of the index after one with `buckets`.
+pub(crate) const fn larger(buckets: u32) -> u32 {
+    let larger = buckets as u64 + (buckets as u64).div_ceil(4);
+    // From a segment on, whole ones: a part of one would lie idle.
+    let whole = if larger <= SEGMENT_RECORDS as u64 {
+        larger
+    } else {
+        larger.div_ceil(SEGMENT_RECORDS as u64) * SEGMENT_RECORDS as u64
+    };
+    if whole > MAX_BUCKETS as u64 { MAX_BUCKETS } else { whole as u32 }
+}
+
+/// Enough for 2^32 torrents.
+const MAX_BUCKETS: u32 = 1 << 30;
+
+const fn segments_of(buckets: u32) -> u32 {
+    buckets.div_ceil(SEGMENT_RECORDS)
+}
+
+/// Buckets of the first index.
+pub(crate) const fn first_buckets(wanted: u32) -> u32 {
+    if wanted < MIN_BUCKETS { MIN_BUCKETS } else { wanted }
+}
+
+/// Segments of all indexes, from the first to the one for `torrents`, each of which has slots of its own in the bucket space.
+pub(crate) const fn segments_for(first: u32, torrents: u32) -> u32 {
+    let mut buckets = first_buckets(first);
+    let mut segments = segments_of(buckets);
+    while capacity(buckets) < torrents as u64 && buckets < MAX_BUCKETS {
+        buckets = larger(buckets);
+        segments = segments.saturating_add(segments_of(buckets));
+    }
+    // A small index may turn out too full at an unlucky place, and a larger one is made before its time.
+    segments.saturating_add(segments_of(larger(buckets))).saturating_add(SPARE_INDEXES)
+}
+
+const SPARE_INDEXES: u32 = 8;
+
+/// Where torrents are found by their info hashes.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    current: Held,
+    next: Option<Successor>,
+    /// Buckets that the next successor is to have at least.
+    wanted: u32,
+    old: VecDeque<Old>,
+    /// Slots of the bucket space that were never used.
+    slots: Range<u32>,
+}
+
+/// An index, and the segments it is in.
+#[derive(Debug)]
+struct Held {
+    index: Index,
+    segments: Vec<u32>,
+}
+
+/// An index that is being made.
+#[derive(Debug)]
+struct Successor {
+    held: Held,
+    /// Torrents below this position are in it.
+    position: u32,
+}
+
+/// Segments of an index that readers have left.
+#[derive(Debug)]
+struct Old {
+    segments: Vec<u32>,
+    generation: u64,
+}
+
+/// What the work on the index needs of the table.
+pub(crate) struct Table<'a> {
+    pub(crate) memory: &'a Memory,
+    pub(crate) pool: &'a mut Pool,
+    pub(crate) torrents: &'a Numbers,
+    pub(crate) generation: u64,
+}
+
+impl Buckets {
+    /// An empty index of `first` buckets, shown to readers; `None` when there is no memory.
+    pub(crate) fn new(memory: &Memory, pool: &mut Pool, first: u32, slots: u32) -> Option<Self> {
+        let mut slots = 0..slots;
+        let mut current = reserve(&mut slots, first_buckets(first))?;
+        while !current.is_complete() {
+            let slot = current.next_slot();
+            current.segments.push(pool.take_for_buckets(memory, slot, 0)?);
+        }
+        memory.publish_index(current.index);
+        let wanted = larger(current.index.buckets);
+        Some(Self { current, next: None, wanted, old: VecDeque::new(), slots })
+    }
+
+    /// The index that readers use.
+    #[inline(always)]
+    pub(crate) fn index(&self) -> Index {
+        self.current.index
+    }
+
+    /// Enters a torrent whose record is complete; false when there is no room for it at this time.
+    pub(crate) fn enter(&mut self, table: &mut Table<'_>, hash: u64, number: u32) -> bool {
+        // Only a small index, or one that there was no memory to replace, is too full for a torrent.
+        let mut patience = RUSH;
+        while !place::insert(table.memory, self.current.index, self.place(hash), number) {
+            if patience == 0 {
+                return false;
+            }
+            self.begin();
+            let spent = self.work(table, patience);
+            if spent == 0 {
+                return false;
+            }
+            patience = patience.saturating_sub(spent);
+        }
+        let index = self.next.as_ref().filter(|next| next.held.is_complete()).map(|next| next.held.index);
+        if let Some(index) = index
+            && !place::insert(table.memory, index, Place::of(hash, index.buckets), number)
+        {
+            self.abandon(table.generation);
+        }
+        true
+    }
+
+    /// Takes a torrent out.
+    pub(crate) fn remove(&mut self, memory: &Memory, hash: u64, number: u32) {
+        place::remove(memory, self.current.index, self.place(hash), number);
+        if let Some(next) = &self.next
+            && next.held.is_complete()
+        {
+            let index = next.held.index;
+            place::remove(memory, index, Place::of(hash, index.buckets), number);
+        }
+    }
+
+    /// True when there is something to do: [`Buckets::work`].
+    pub(crate) fn is_busy(&self, torrents: u64, generation: u64) -> bool {
+        self.next.is_some()
+            || torrents > capacity(self.current.index.buckets)
+            || self.old.front().is_some_and(|old| rested(old.generation, generation))
+    }
+
+    /// Makes a successor if the index is full, goes on with it, or with emptying an old one. The work spent, which is at most `budget` and a
+    /// segment's.
+    pub(crate) fn tend(&mut self, table: &mut Table<'_>, torrents: u64, budget: u32) -> u32 {
+        if self.next.is_none() && torrents > capacity(self.current.index.buckets) {
+            self.begin();
+        }
+        self.work(table, budget)
+    }
+
+    #[inline(always)]
+    fn place(&self, hash: u64) -> Place {
+        Place::of(hash, self.current.index.buckets)
+    }
+
+    /// Begins a successor, unless there is one or the bucket space is used up.
+    fn begin(&mut self) {
+        if self.next.is_none() {
+            let buckets = self.wanted.max(larger(self.current.index.buckets));
+            self.next = reserve(&mut self.slots, buckets).map(|held| Successor { held, position: 0 });
+        }
+    }
+
+    fn work(&mut self, table: &mut Table<'_>, budget: u32) -> u32 {
+        if self.old.front().is_some_and(|old| rested(old.generation, table.generation)) {
+            self.empty_one(table);
+            return SEGMENT_WORK;
+        }
+        let Some(next) = &mut self.next else { return 0 };
+        if !next.held.is_complete() {
+            let slot = next.held.next_slot();
+            let segment = table.pool.take_for_buckets(table.memory, slot, table.generation);
+            next.held.segments.extend(segment);
+            return if segment.is_some() { SEGMENT_WORK } else { 0 };
+        }
+        let mut spent = 0;
+        while spent < budget.max(1) {
+            let group = next.position..table.torrents.high_water().min(next.position + GROUP as u32);
+            if group.is_empty() {
+                self.switch(table);
+                return spent + 1;
+            }
+            next.position = group.end;
+            spent += group.len() as u32;
+            if !fill(table, next.held.index, group) {
+                self.abandon(table.generation);
+                return spent;
+            }
+        }
+        spent
+    }
+
+    /// Moves readers to the successor.
+    fn switch(&mut self, table: &Table<'_>) {
+        if let Some(next) = self.next.take() {
+            table.memory.publish_index(next.held.index);
+            self.wanted = larger(next.held.index.buckets);
+            let old = std::mem::replace(&mut self.current, next.held);
+            self.old.push_back(Old { segments: old.segments, generation: table.generation });
+        }
+    }
+
+    /// Gives a successor up that a torrent found no place in. The next one will be larger.
+    fn abandon(&mut self, generation: u64) {
+        if let Some(next) = self.next.take() {
+            self.wanted = larger(next.held.index.buckets);
+            self.old.push_back(Old { segments: next.held.segments, generation });
+        }
+    }
+
+    /// Empties one segment of an old index.
+    fn empty_one(&mut self, table: &mut Table<'_>) {
+        let Some(old) = self.old.front_mut() else { return };
+        if let Some(segment) = old.segments.pop() {
+            for number in segment << SEGMENT_SHIFT..(segment + 1) << SEGMENT_SHIFT {
+                for word in table.memory.words(number) {
+                    // Relaxed: who finds a record here later has loaded its number from a word that was stored with release.
+                    word.store(0, Ordering::Relaxed);
+                }
+            }
+            table.pool.give(segment);
+        }
+        if old.segments.is_empty() {
+            self.old.pop_front();
+        }
+    }
+}
+
+/// Work of making or emptying a segment, in torrents entered: some 100 µs.
+const SEGMENT_WORK: u32 = 1024;
+
+/// Work done at once for a torrent that found no room: a fraction of a millisecond, and enough to replace a small index.
+const RUSH: u32 = 4 * SEGMENT_WORK;
+
+impl Held {
+    fn is_complete(&self) -> bool {
+        self.segments.len() as u32 == segments_of(self.index.buckets)
+    }
+
+    fn next_slot(&self) -> u32 {
+        (self.index.first >> SEGMENT_SHIFT) + self.segments.len() as u32
+    }
+}
+
+/// Takes slots of the bucket space for an index; `None` when there are too few left.
+fn reserve(slots: &mut Range<u32>, buckets: u32) -> Option<Held> {
+    let after = slots.start + segments_of(buckets);
+    let index = Index { first: slots.start << SEGMENT_SHIFT, buckets };
+    (after <= slots.end).then(|| {
+        slots.start = after;
+        Held { index, segments: Vec::new() }
+    })
+}
+
+/// Enters the torrents at some positions, [`GROUP`] at most, into an index; false when one found no place.
+fn fill(table: &Table<'_>, index: Index, positions: Range<u32>) -> bool {
+    let mut entries = [(Place { first: 0, second: 0, fingerprint: 0 }, 0); GROUP];
+    let mut len = 0;
+    for position in positions {
+        let number = table.torrents.at(position);
+        let record = load(table.memory.words(number));
+        if Torrent::from_words(&record).kind != Kind::Free {
+            let hash = place::hash(table.memory, [record[0], record[1], record[2] & 0xffff_ffff]);
+            entries[len] = (Place::of(hash, index.buckets), number);
+            len += 1;
+        }
+    }
+    // Loads that don't wait for each other: the buckets are fetched at the same time.
+    let fetched = entries[..len].iter().fold(0, |sum, (place, _)| {
+        sum ^ table.memory.bucket_words(index.first + place.first)[0].load(Ordering::Relaxed)
+    });
+    std::hint::black_box(fetched);
+    entries[..len].iter().all(|(place, number)| place::insert(table.memory, index, *place, *number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_grow_by_a_quarter_and_end_at_whole_segments() {
+        let mut sizes = vec![2];
+        while sizes.len() < 60 {
+            sizes.push(larger(sizes[sizes.len() - 1]));
+        }
+        for pair in sizes.windows(2) {
+            let [before, after] = pair else { unreachable!() };
+            assert!(after > before && (*after <= SEGMENT_RECORDS || after.is_multiple_of(SEGMENT_RECORDS)));
+            let spare = u64::from(*after) * 4 - u64::from(*before) * 5;
+            assert!(spare < 4 * u64::from(SEGMENT_RECORDS), "{before} to {after}");
+        }
+    }
+
+    #[test]
+    fn space_for_all_indexes_is_bounded() {
+        for (first, torrents) in [(2, 10), (8192, 1_000_000), (8192, 10_000_000), (8192, u32::MAX)] {
+            let slots = segments_for(first, torrents);
+            let last = torrents.div_ceil(7).div_ceil(SEGMENT_RECORDS) + 1;
+            assert!(slots < last * 8 + 40, "{torrents} torrents: {slots} slots");
+            assert!(slots <= 1 << (32 - SEGMENT_SHIFT), "{torrents} torrents: {slots} slots");
+        }
+    }
+}
