@@ -16,6 +16,12 @@ impl Sum {
         Self(self.0 + word as u64)
     }
 
+    /// Adds another sum; the pieces of both begin at even places.
+    #[inline(always)]
+    pub fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// Adds two bytes, as they were loaded from a packet.
     #[inline(always)]
     pub fn add2(self, word: u16) -> Self {

@@ -31,8 +31,31 @@ pub struct AnnounceEvent {
 
 const _: () = assert!(size_of::<AnnounceEvent>() == 48 && align_of::<AnnounceEvent>() == 1);
 
-const FAMILY_V4: u8 = 4;
-const FAMILY_V6: u8 = 6;
+pub(crate) const FAMILY_V4: u8 = 4;
+pub(crate) const FAMILY_V6: u8 = 6;
+
+/// An event's bytes as six little-endian words, put together without a byte array: `ip` is the address in two such words.
+#[inline(always)]
+pub(crate) const fn words(
+    info_hash: [u64; 3],
+    ip: [u64; 2],
+    port: u64,
+    family: u8,
+    kind: AnnounceKind,
+    seeder: bool,
+    time_ms: u32,
+) -> [u64; 6] {
+    let [h0, h1, h2] = info_hash;
+    let [i0, i1] = ip;
+    [
+        h0.to_le(),
+        h1.to_le(),
+        (h2 | i0 << 32).to_le(),
+        (i0 >> 32 | i1 << 32).to_le(),
+        (i1 >> 32 | port << 32 | (family as u64) << 48 | (kind as u64) << 56).to_le(),
+        (seeder as u64 | (time_ms as u64) << 32).to_le(),
+    ]
+}
 
 impl AnnounceEvent {
     /// The event of an announce by `peer`; `seeder` when it has nothing left to download (U12). `time_ms` is the low part of

@@ -2,7 +2,7 @@
 //!
 //! [`Frame`] is what the XDP program sees (packet pointers) and what user space has (a buffer). Every access is a fixed number of bytes
 //! at an offset that is a constant once the code is monomorphised: the shape that the BPF verifier can follow. The offsets of
-//! a family with and without a VLAN tag are the constants of a [`Network`].
+//! a family are the constants of a [`Network`]; a VLAN tag is taken out before they are used.
 
 use core::hint::black_box;
 
@@ -10,6 +10,7 @@ use bytemuck::Pod;
 
 use crate::checksum::Sum;
 use crate::connection_id::Address;
+use crate::table::{Peer6, PeerFamily, Peers4, Peers6};
 use crate::verdict::Verdict;
 
 /// Bytes of an Ethernet header.
@@ -28,13 +29,16 @@ pub const MIN_FRAME_LEN: usize = 60;
 pub const MAX_DATAGRAM_LEN: usize = 1500 - IPV4_LEN;
 
 /// A mask that every offset in a frame with a datagram of [`MAX_DATAGRAM_LEN`] passes unchanged.
-const OFFSETS: usize = 0xfff;
+pub(crate) const OFFSETS: usize = 0xfff;
 
 /// A mask that takes a datagram's length to the whole words in it.
 const WHOLE_WORDS: usize = 0x7f8;
 
+/// A mask that a payload's length passes unchanged.
+const WHOLE_WORDS_AND_REST: usize = 0x7ff;
+
 const _: () = assert!(MAX_DATAGRAM_LEN <= WHOLE_WORDS);
-const _: () = assert!(ETHERNET_LEN + TAG_LEN + IPV6_LEN + MAX_DATAGRAM_LEN <= OFFSETS);
+const _: () = assert!(ETHERNET_LEN + IPV6_LEN + MAX_DATAGRAM_LEN <= OFFSETS);
 
 const PROTOCOL_UDP: u32 = 17;
 const TTL: u32 = 64;
@@ -54,8 +58,37 @@ pub trait Frame {
     fn reaches(&self, len: usize) -> bool;
     /// Cuts or grows the frame at its end; false when that is impossible, and then the frame is as it was.
     fn set_len(&mut self, len: usize) -> bool;
+    /// The same for a frame whose length is known: spares the question for it.
+    fn resize(&mut self, from: usize, to: usize) -> bool;
+    /// Bytes of the frame.
+    fn len(&self) -> usize;
+    /// Cuts bytes off the frame's front, or grows it there when the number is negative; false when that is impossible.
+    fn cut_front(&mut self, bytes: isize) -> bool;
     /// True when a loopback interface brought the frame.
     fn is_from_loopback(&self) -> bool;
+
+    /// Takes the VLAN tag out, which there is; `None` when the driver can't.
+    #[inline(always)]
+    fn take_tag(&mut self) -> Option<u32> {
+        let addresses = self.load::<[u32; 3]>(0)?;
+        let tag = self.load::<u32>(ETHERNET_LEN - 2)?;
+        if !self.cut_front(TAG_LEN as isize) {
+            return None;
+        }
+        self.store(0, addresses)?;
+        Some(tag)
+    }
+
+    /// Puts a VLAN tag in.
+    #[inline(always)]
+    fn put_tag(&mut self, tag: u32) -> Option<()> {
+        let addresses = self.load::<[u32; 3]>(0)?;
+        if !self.cut_front(-(TAG_LEN as isize)) {
+            return None;
+        }
+        self.store(0, addresses)?;
+        self.store(ETHERNET_LEN - 2, tag)
+    }
 }
 
 /// An IPv4 or IPv6 address in whole words, native-endian, as it is best kept in registers.
@@ -124,12 +157,14 @@ impl<A> Datagram<A> {
     }
 }
 
-/// An IP family at a fixed offset.
+/// An IP family.
 pub trait Network {
     /// Addresses of the family.
     type Ip: Ip;
+    /// Peers of the family.
+    type Peers: PeerFamily;
     /// Offset of the IP header.
-    const IP: usize;
+    const IP: usize = ETHERNET_LEN;
     /// Offset of the UDP header.
     const UDP: usize;
     /// Offset of the payload.
@@ -151,17 +186,20 @@ pub trait Network {
     /// The verdict on a frame whose lengths or header checksum don't hold.
     fn check<F: Frame>(frame: &F, datagram: &Datagram<Self::Ip>) -> Result<(), Verdict>;
 
+    /// The peer at this address; `port` as it stands in the packet.
+    fn peer(ip: Self::Ip, port: u16) -> <Self::Peers as PeerFamily>::Peer;
+
     /// Rewrites the IP header into that of an answer with `len` bytes of UDP header and payload.
     fn write_header<F: Frame>(frame: &mut F, to: &Datagram<Self::Ip>, len: usize) -> Option<()>;
 }
 
-/// IPv4 at offset `AT`.
-pub struct V4<const AT: usize>;
+/// IPv4.
+pub struct V4;
 
-impl<const AT: usize> Network for V4<AT> {
+impl Network for V4 {
     type Ip = Ip4;
-    const IP: usize = AT;
-    const UDP: usize = AT + IPV4_LEN;
+    type Peers = Peers4;
+    const UDP: usize = Self::IP + IPV4_LEN;
     const CHECKSUM_OPTIONAL: bool = true;
 
     #[inline(always)]
@@ -194,6 +232,11 @@ impl<const AT: usize> Network for V4<AT> {
     }
 
     #[inline(always)]
+    fn peer(ip: Ip4, port: u16) -> u64 {
+        (port.to_le() as u64) << 32 | (ip.0 as u32).to_le() as u64
+    }
+
+    #[inline(always)]
     fn write_header<F: Frame>(frame: &mut F, to: &Datagram<Ip4>, len: usize) -> Option<()> {
         // Version 4, five words, no type of service. RFC 6864: with "don't fragment" the identification may be 0.
         let start = (0x4500_0000 | (IPV4_LEN + len) as u32).to_be();
@@ -212,13 +255,13 @@ impl<const AT: usize> Network for V4<AT> {
     }
 }
 
-/// IPv6 at offset `AT`.
-pub struct V6<const AT: usize>;
+/// IPv6.
+pub struct V6;
 
-impl<const AT: usize> Network for V6<AT> {
+impl Network for V6 {
     type Ip = Ip6;
-    const IP: usize = AT;
-    const UDP: usize = AT + IPV6_LEN;
+    type Peers = Peers6;
+    const UDP: usize = Self::IP + IPV6_LEN;
     const CHECKSUM_OPTIONAL: bool = false;
 
     #[inline(always)]
@@ -248,6 +291,11 @@ impl<const AT: usize> Network for V6<AT> {
             return Err(Verdict::PassLength);
         }
         check_len::<F, Self>(frame, datagram)
+    }
+
+    #[inline(always)]
+    fn peer(ip: Ip6, port: u16) -> Peer6 {
+        Peer6 { high: ip.0.to_le(), low: ip.1.to_le(), port: port.to_le() as u64 }
     }
 
     #[inline(always)]
@@ -361,35 +409,68 @@ pub fn answer<F: Frame, N: Network, P: Payload>(
     if (request.len != len || frame.reaches(longest + 1)) && !frame.set_len(frame_len) {
         return None;
     }
+    let sum = payload.add_to(Sum::default());
+    write_headers::<F, N>(frame, request, P::LEN, sum)?;
+    payload.store(frame, N::PAYLOAD)
+}
+
+/// Turns the headers of a request into those of its answer; `sum` is that of the answer's `payload_len` bytes of payload.
+#[inline(always)]
+pub fn write_headers<F: Frame, N: Network>(
+    frame: &mut F,
+    request: &Datagram<N::Ip>,
+    payload_len: usize,
+    sum: Sum,
+) -> Option<()> {
+    let len = UDP_LEN + payload_len;
     let [d0, d1, d2, s0, s1, s2] = frame.load::<[u16; 6]>(0)?;
     frame.store(0, [s0, s1, s2, d0, d1, d2])?;
     N::write_header(frame, request, len)?;
     let ports = [request.destination_port, request.source_port].map(|port| (port as u16).to_be());
     let udp_len = (len as u16).to_be();
-    let sum = pseudo_header(request, len).add2(ports[0]).add2(ports[1]).add2(udp_len);
-    let checksum = payload.add_to(sum).udp_checksum();
-    frame.store(N::UDP, [ports[0], ports[1], udp_len, checksum])?;
-    payload.store(frame, N::PAYLOAD)
+    let sum = sum.add(pseudo_header(request, len)).add2(ports[0]).add2(ports[1]).add2(udp_len);
+    frame.store(N::UDP, [ports[0], ports[1], udp_len, sum.udp_checksum()])
+}
+
+/// Bytes that [`payload_sum`] takes at once.
+pub const SUM_STEP: usize = 32;
+
+/// The sum of `len` bytes from `at`, followed by zeros up to a multiple of [`SUM_STEP`].
+#[inline(always)]
+pub fn payload_sum<F: Frame>(frame: &F, at: usize, len: usize) -> Sum {
+    let mut sum = Sum::default();
+    // Masked and opaque for the reasons given in `sum_holds`.
+    let end = at + (black_box(len) & WHOLE_WORDS_AND_REST);
+    let mut at = at;
+    while at < end {
+        let Some(words) = frame.load::<[u64; SUM_STEP / 8]>(at) else { break };
+        sum = sum.add8(words[0]).add8(words[1]).add8(words[2]).add8(words[3]);
+        at = black_box(at + SUM_STEP) & OFFSETS;
+    }
+    sum
 }
 
 /// A frame in a buffer: what user space runs the same code on.
 #[derive(Debug)]
 pub struct BufferFrame<'a> {
     buffer: &'a mut [u8],
-    len: usize,
+    /// Bytes cut off the front.
+    start: usize,
+    /// Where the frame ends in the buffer.
+    end: usize,
     loopback: bool,
 }
 
 impl<'a> BufferFrame<'a> {
     /// A frame in the first `len` bytes of `buffer`; the rest is room to grow. A `len` beyond the buffer is the buffer's.
     pub fn new(buffer: &'a mut [u8], len: usize, loopback: bool) -> Self {
-        let len = len.min(buffer.len());
-        Self { buffer, len, loopback }
+        let end = len.min(buffer.len());
+        Self { buffer, start: 0, end, loopback }
     }
 
     /// The frame as it is now.
     pub fn as_slice(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or_default()
+        self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 }
 
@@ -404,21 +485,44 @@ impl Frame for BufferFrame<'_> {
     }
 
     fn store<T: Pod>(&mut self, at: usize, value: T) -> Option<()> {
-        let bytes = self.buffer.get_mut(..self.len)?.get_mut(at..)?.get_mut(..size_of::<T>())?;
+        let bytes = self.buffer.get_mut(self.start..self.end)?.get_mut(at..)?.get_mut(..size_of::<T>())?;
         bytes.copy_from_slice(bytemuck::bytes_of(&value));
         Some(())
     }
 
     fn reaches(&self, len: usize) -> bool {
-        len <= self.len
+        len <= self.len()
     }
 
     fn set_len(&mut self, len: usize) -> bool {
-        let fits = len <= self.buffer.len();
-        if fits {
-            self.len = len;
+        let Some(grown) = self.buffer.get_mut(self.end..self.start + len) else {
+            // Shorter, or beyond the buffer.
+            let fits = self.start + len <= self.end;
+            self.end = if fits { self.start + len } else { self.end };
+            return fits;
+        };
+        // As the kernel does it.
+        grown.fill(0);
+        self.end = self.start + len;
+        true
+    }
+
+    fn resize(&mut self, _from: usize, to: usize) -> bool {
+        self.set_len(to)
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn cut_front(&mut self, bytes: isize) -> bool {
+        match self.start.checked_add_signed(bytes) {
+            Some(start) if start <= self.end => {
+                self.start = start;
+                true
+            }
+            _ => false,
         }
-        fits
     }
 
     fn is_from_loopback(&self) -> bool {

@@ -12,6 +12,7 @@
 //! - [`checksum`], [`frame`]: Internet checksums; frames as bytes, headers found and rewritten.
 //! - [`journey`]: a packet's way through the XDP program, generic over the frame and the maps.
 //! - [`verdict`], [`counters`]: what can become of a packet; one counter for each.
+//! - [`terms`], [`scratch`]: what an answer may hold; memory that a front end keeps between packets.
 //! - [`settings`]: names and values of the maps that the daemon writes and the program reads.
 //! - [`event`], [`table`]: announce events; the swarm table's layouts and its read path.
 //!
@@ -34,11 +35,13 @@ pub mod counters;
 pub mod event;
 pub mod frame;
 pub mod journey;
+pub mod scratch;
 pub mod settings;
 pub mod siphash;
 pub mod sketch;
 pub mod source;
 pub mod table;
+pub mod terms;
 pub mod verdict;
 pub mod wire;
 

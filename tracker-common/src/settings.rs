@@ -34,7 +34,7 @@ pub mod names {
     pub const BLOCK4: &str = "BLOCK4";
     /// LPM trie of blocked IPv6 prefixes (key: `u32` prefix length, 16 address bytes; value `u8`).
     pub const BLOCK6: &str = "BLOCK6";
-    /// Array of one record that may be mapped: the swarm table's [root](crate::table::layout::Root).
+    /// Array of one record that may be mapped: the swarm table's [root](crate::table::layout::root).
     pub const TABLE: &str = "TABLE";
     /// Array of segments that may be mapped: the record space (torrents, lines, directories).
     pub const RECORDS: &str = "RECORDS";
@@ -69,6 +69,9 @@ pub const BLOCK4_WORDS: u32 = (1 << 24) / 64;
 pub const BLOCK_ENTRIES: u32 = 1 << 20;
 /// Entries of an access list as the program is loaded with; a longer list gets a larger map when it is swapped in.
 pub const ACCESS_ENTRIES: u32 = 1 << 16;
+
+/// Bytes of the event ring as the program is loaded with; the daemon may ask for another power of two.
+pub const EVENT_RING_BYTES: u32 = 4 << 20;
 
 /// The word of the IPv4 block list's bitmap that holds the address's /24, and the bit in it.
 #[inline(always)]

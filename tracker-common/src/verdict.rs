@@ -92,6 +92,8 @@ verdicts! {
     DropSource "drop_source" Drop,
     /// U16: source in the block list.
     DropBlocked "drop_blocked" Drop,
+    /// A frame whose VLAN tag could not be put back; no driver is known to do that.
+    DropTag "drop_tag" Drop,
     /// U04: bad connection id, and no error: by policy, by rate, or since the answer would be longer than the request.
     DropConnectionId "drop_connection_id" Drop,
 }

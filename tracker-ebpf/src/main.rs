@@ -5,6 +5,7 @@
 //!
 //! - [`packet`]: the frame as packet pointers; the only code that compares with the packet's end.
 //! - [`maps`]: the BPF maps, each with who writes and who reads it, and the journey's look-ups in them.
+//! - [`table`]: the swarm table's segments, and its records as the read path wants them.
 //! - `main`: the entry point, which counts the verdict and translates it.
 //!
 //! The program only reads what the daemon wrote; it writes nothing but counters and the rate limit's sketch. None of the helpers
@@ -16,6 +17,7 @@
 
 mod maps;
 mod packet;
+mod table;
 
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX};
 use aya_ebpf::macros::xdp;

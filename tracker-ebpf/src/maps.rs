@@ -3,20 +3,27 @@
 //! Names and values are [`tracker_common::settings`]'; the daemon pins all maps. Unless said otherwise the daemon writes and the
 //! program reads.
 
+use core::ffi::c_void;
+
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::lpm_trie::Key;
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray};
-use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf};
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop};
 use aya_ebpf::macros::btf_map;
 use tracker_common::connection_id::{Address, Keys};
 use tracker_common::counters::Counters;
-use tracker_common::journey::Host;
+use tracker_common::journey::{Host, Step};
+use tracker_common::scratch::{Scratch, next_random};
 use tracker_common::settings::{
-    ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, Endpoints, Settings, access_mode, block4_bit,
+    ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, EVENT_RING_BYTES, Endpoints, Settings, access_mode, answer, block4_bit,
 };
 use tracker_common::sketch::Sketch;
+use tracker_common::table::Workspace;
+use tracker_common::terms::Terms;
 use tracker_common::verdict::Verdict;
 use tracker_common::wire::InfoHash;
+
+use crate::table::Table;
 
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
@@ -57,6 +64,14 @@ static BLOCK4: LpmTrie<[u8; 4], u8, { BLOCK_ENTRIES as usize }> = LpmTrie::new()
 #[btf_map]
 static BLOCK6: LpmTrie<[u8; 16], u8, { BLOCK_ENTRIES as usize }> = LpmTrie::new();
 
+/// Events of answered announces; the program writes, the daemon reads.
+#[btf_map]
+static EVENTS: RingBuf<[u64; 6], { EVENT_RING_BYTES as usize }> = RingBuf::new();
+
+/// What the program keeps between packets; only it uses it.
+#[btf_map]
+static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
 /// Counts a verdict on this CPU.
 #[inline(always)]
 pub(crate) fn count(verdict: Verdict) {
@@ -89,10 +104,20 @@ fn blocks6(address: [u8; 16]) -> bool {
     BLOCK6.get(key).is_some()
 }
 
+/// The program's memory on this CPU.
+#[inline(always)]
+fn scratch<'a>() -> Option<&'a mut Scratch> {
+    // SAFETY: a per-CPU value, XDP programs of one CPU don't interrupt each other, and no caller keeps the reference while it asks for
+    // another.
+    SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
+}
+
 /// The journey's view of the maps.
 pub(crate) struct Maps;
 
 impl Host for Maps {
+    type Table = Table;
+
     #[inline(always)]
     fn serves(&self, address: &Address, port: u16) -> bool {
         ENDPOINTS.get(0).is_some_and(|endpoints| endpoints.contains(address, port))
@@ -127,10 +152,17 @@ impl Host for Maps {
         KEYS.get(0)
     }
 
+    /// The clock moves once a tick, and a tick is cheaper asked for: the helper is inlined.
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        // SAFETY: a helper without arguments.
-        unsafe { bpf_ktime_get_coarse_ns() }
+        // SAFETY: helpers without arguments.
+        let tick = unsafe { bpf_jiffies64() };
+        let Some(scratch) = scratch() else { return unsafe { bpf_ktime_get_coarse_ns() } };
+        if scratch.tick != tick {
+            scratch.tick = tick;
+            scratch.now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+        }
+        scratch.now_ns
     }
 
     #[inline(always)]
@@ -142,4 +174,53 @@ impl Host for Maps {
             None => false,
         }
     }
+
+    #[inline(always)]
+    fn terms(&self) -> Option<Terms> {
+        let settings = SETTINGS.get(0)?;
+        (settings.answer == answer::ALL).then_some(Terms {
+            interval_s: settings.interval_s,
+            max_response_peers: settings.max_response_peers,
+            max_scrape_torrents: settings.max_scrape_torrents,
+        })
+    }
+
+    #[inline(always)]
+    fn table(&self) -> Table {
+        Table
+    }
+
+    #[inline(always)]
+    fn random(&mut self) -> u64 {
+        let Some(scratch) = scratch() else { return 0 };
+        if scratch.random == 0 {
+            // SAFETY: a helper without arguments.
+            scratch.random = unsafe { bpf_get_prandom_u32() } as u64 | 1 << 32;
+        }
+        next_random(&mut scratch.random)
+    }
+
+    #[inline(always)]
+    fn emit(&mut self, event: &[u64; 6]) -> bool {
+        // Flags 0: the kernel wakes the daemon if it had read all that was there.
+        EVENTS.output(event, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn workspace(&mut self) -> Option<&mut Workspace> {
+        scratch().map(|scratch| &mut scratch.work)
+    }
+
+    #[inline(always)]
+    fn repeat<S: Step>(times: u32, step: &mut S) {
+        // By the helper: the verifier follows a step once, not as often as it may be taken.
+        // SAFETY: `one_step::<S>` takes the pointer for what it is, and `step` lives until the helper returns.
+        unsafe { bpf_loop(times, one_step::<S> as *mut c_void, (&raw mut *step).cast(), 0) };
+    }
+}
+
+unsafe extern "C" fn one_step<S: Step>(index: u64, step: *mut S) -> i64 {
+    // SAFETY: called by `repeat` alone, which passes a valid pointer that nobody else uses meanwhile.
+    let go_on = unsafe { (*step).step(index as u32) };
+    !go_on as i64
 }

@@ -7,7 +7,7 @@ use core::hint::black_box;
 use core::marker::PhantomData;
 
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::XdpContext;
 use bytemuck::Pod;
 use tracker_common::frame::Frame;
@@ -70,12 +70,26 @@ impl Frame for Packet<'_> {
 
     #[inline(always)]
     fn set_len(&mut self, len: usize) -> bool {
-        // SAFETY: helpers on the valid context; no reference into the packet is alive, since this takes `&mut self`.
-        unsafe {
-            // The length is asked for: a difference of packet pointers is no number to the verifier.
-            let now = bpf_xdp_get_buff_len(self.context);
-            bpf_xdp_adjust_tail(self.context, len as i32 - now as i32) == 0
-        }
+        // The length is asked for: a difference of packet pointers is no number to the verifier.
+        self.resize(self.len(), len)
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, from: usize, to: usize) -> bool {
+        // SAFETY: a helper on the valid context; no reference into the packet is alive, since this takes `&mut self`.
+        unsafe { bpf_xdp_adjust_tail(self.context, to as i32 - from as i32) == 0 }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        // SAFETY: a helper on the valid context.
+        unsafe { bpf_xdp_get_buff_len(self.context) as usize }
+    }
+
+    #[inline(always)]
+    fn cut_front(&mut self, bytes: isize) -> bool {
+        // SAFETY: a helper on the valid context; no reference into the packet is alive, since this takes `&mut self`.
+        unsafe { bpf_xdp_adjust_head(self.context, bytes as i32) == 0 }
     }
 
     #[inline(always)]

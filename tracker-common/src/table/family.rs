@@ -2,7 +2,8 @@
 
 use super::layout::{Kind, Torrent, V4_PER_LINE, V6_PER_LINE, WORDS};
 use super::{Family, PeerAddress, Room};
-use crate::wire::{PEER_V4_LEN, PEER_V6_LEN};
+use crate::event;
+use crate::wire::{AnnounceKind, PEER_V4_LEN, PEER_V6_LEN};
 
 /// A slot that no line has.
 pub(super) const NO_SLOT: u32 = u32::MAX;
@@ -20,12 +21,22 @@ pub trait PeerFamily {
 
     /// The peer, if it is of this family.
     fn of(address: &PeerAddress) -> Option<Self::Peer>;
+    /// Peers in so many bytes.
+    fn peers_in(bytes: u32) -> u32;
     /// Which line of a list holds this position: the position divided by [`PeerFamily::PER_LINE`].
     fn line_of(position: u32) -> u32;
     /// The first slot of a line that holds the peer, or [`NO_SLOT`].
     fn slot_in(line: &[u64; WORDS], peer: Self::Peer) -> u32;
     /// The peer in slot `index` (0 to 2) of a torrent's own record, with its cell's seeder flag.
     fn inline(torrent: &Torrent, index: usize) -> Option<(Self::Peer, bool)>;
+    /// The words of an [`AnnounceEvent`](crate::event::AnnounceEvent) of this peer.
+    fn event(
+        info_hash: [u64; 3],
+        peer: Self::Peer,
+        kind: AnnounceKind,
+        seeder: bool,
+        time_ms: u32,
+    ) -> [u64; 6];
     /// The peer at byte `at` of an answer.
     fn get<R: Room>(room: &R, at: usize) -> Option<Self::Peer>;
     /// Puts a peer at byte `at` of an answer.
@@ -59,6 +70,12 @@ impl PeerFamily for Peers4 {
     }
 
     #[inline(always)]
+    fn peers_in(bytes: u32) -> u32 {
+        // Division by 6; ⌈2^34 / 6⌉.
+        ((bytes as u64 * 0xaaaa_aaab) >> 34) as u32
+    }
+
+    #[inline(always)]
     fn slot_in(line: &[u64; WORDS], peer: u64) -> u32 {
         // Slot 2k begins at the 32-bit half 3k with the address; slot 2k + 1 ends with half 3k + 2, which is the address's last two bytes and
         // the port. One comparison each finds nearly all lines without the peer; the sums spare the branches.
@@ -86,6 +103,12 @@ impl PeerFamily for Peers4 {
         let word = *torrent.payload.get(index)?;
         let there = matches!(torrent.kind, Kind::Inline4) && word != 0;
         there.then_some((word & MASK_48, word >> 63 != 0))
+    }
+
+    #[inline(always)]
+    fn event(hash: [u64; 3], peer: u64, kind: AnnounceKind, seeder: bool, time_ms: u32) -> [u64; 6] {
+        let port = peer >> 32;
+        event::words(hash, [peer & 0xffff_ffff, 0], port, event::FAMILY_V4, kind, seeder, time_ms)
     }
 
     #[inline(always)]
@@ -142,6 +165,12 @@ impl PeerFamily for Peers6 {
     }
 
     #[inline(always)]
+    fn peers_in(bytes: u32) -> u32 {
+        // Division by 18; ⌈2^36 / 18⌉ is a little more than 32 bits.
+        ((bytes as u64 * 0xe38e_38e4) >> 36) as u32
+    }
+
+    #[inline(always)]
     fn slot_in(line: &[u64; WORDS], peer: Peer6) -> u32 {
         // Peers begin at bytes 0, 18 and 36: at words 0, 2¼ and 4½.
         let [w0, w1, w2, w3, w4, w5, w6, _] = *line;
@@ -162,6 +191,12 @@ impl PeerFamily for Peers6 {
         let [high, low, word7] = torrent.payload;
         let there = matches!(torrent.kind, Kind::Inline6) && index == 0;
         there.then_some((Peer6 { high, low, port: word7 & 0xffff }, word7 >> 31 & 1 != 0))
+    }
+
+    #[inline(always)]
+    fn event(hash: [u64; 3], peer: Peer6, kind: AnnounceKind, seeder: bool, time_ms: u32) -> [u64; 6] {
+        let Peer6 { high, low, port } = peer;
+        event::words(hash, [high, low], port, event::FAMILY_V6, kind, seeder, time_ms)
     }
 
     #[inline(always)]

@@ -1,55 +1,72 @@
 //! From an info hash to a consistent copy of its torrent.
 
-use super::layout::{
-    BUCKET_SLOTS, Kind, Place, Torrent, WORDS, slot_fingerprint, slot_torrent, torrent_version,
-};
-use super::{Record, TableMemory};
+use super::layout::{BUCKET_SLOTS, Place, Torrent, slot_fingerprint, slot_torrent, torrent_version};
+use super::{Record, TableMemory, Workspace};
 use crate::siphash::siphash_1_3_words;
 
 /// What a look-up found.
+#[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// The torrent as it stood at one moment.
-    Torrent(Torrent),
-    /// It is there, but every try met the writer in the middle of a change: only the counts, one aligned word, can be used.
-    Torn {
-        /// Seeders of both families.
-        seeders: u32,
-        /// Leechers of both families.
-        leechers: u32,
-    },
     /// There is no such torrent.
     Unknown,
+    /// It is there, but every try met the writer in the middle of a change: only the counts, one aligned word, can be used.
+    Torn,
+    /// The torrent as it stood at one moment is in the workspace.
+    Whole,
 }
 
 /// Tries for a consistent copy of a torrent. A change takes the writer some 10 ns, so even a torrent that is announced a million
 /// times a second is met twice in a row once in 10,000 look-ups.
 const TRIES: u32 = 3;
 
-/// Finds the torrent of an info hash, given as [`hash_words`](super::layout::hash_words).
-#[inline(always)]
-pub fn find<M: TableMemory>(memory: &M, wanted: [u64; 3]) -> Lookup {
-    let index = memory.index();
-    // Pairs with the writer's release store of the index, after which its buckets are complete.
-    memory.acquire();
-    let place = Place::of(siphash_1_3_words(&memory.hash_key(), wanted), index.buckets);
-    // First bucket first: the writer moves entries only from the first to the second, see the layout.
-    match find_in(memory, index.first.wrapping_add(place.first), place.fingerprint, wanted) {
-        Lookup::Unknown => {
-            memory.acquire();
-            find_in(memory, index.first.wrapping_add(place.second), place.fingerprint, wanted)
+impl Workspace {
+    /// What was found last.
+    #[inline(always)]
+    pub const fn lookup(&self) -> Lookup {
+        match self.lookup {
+            1 => Lookup::Torn,
+            2 => Lookup::Whole,
+            _ => Lookup::Unknown,
         }
-        found => found,
     }
 }
 
-/// Looks into one bucket.
+/// Finds the torrent of an info hash, given as [`hash_words`](super::layout::hash_words), and copies it into the workspace.
+#[inline(never)]
+pub fn find<M: TableMemory>(memory: &M, work: &mut Workspace, wanted: &[u64; 3]) {
+    work.lookup = Lookup::Unknown as u32;
+    let index = memory.index();
+    // Pairs with the writer's release store of the index, after which its buckets are complete.
+    memory.acquire();
+    let place = Place::of(siphash_1_3_words(&memory.hash_key(), *wanted), index.buckets);
+    // First bucket first: the writer moves entries only from the first to the second, see the layout.
+    let mut bucket = place.first;
+    for _ in 0..2 {
+        let number = number_in(memory, index.first.wrapping_add(bucket), place.fingerprint);
+        if number != 0 {
+            // Pairs with the writer's release store of the slot, after which the record is complete.
+            memory.acquire();
+            if let Some(record) = memory.record(number) {
+                let found = copy::<M>(memory, record, work, wanted);
+                if !matches!(found, Lookup::Unknown) {
+                    work.lookup = found as u32;
+                    return;
+                }
+            }
+        }
+        memory.acquire();
+        bucket = place.second;
+    }
+}
+
+/// The torrent number that a bucket has for a fingerprint, or 0.
 ///
 /// The writer keeps the fingerprints of a bucket apart, so one slot at most can be meant. All eight are compared without a branch:
 /// the verifier would follow each.
 #[inline(always)]
-fn find_in<M: TableMemory>(memory: &M, bucket: u32, fingerprint: u32, wanted: [u64; 3]) -> Lookup {
-    let Some(bucket) = memory.bucket(bucket) else { return Lookup::Unknown };
+fn number_in<M: TableMemory>(memory: &M, bucket: u32, fingerprint: u32) -> u32 {
+    let Some(bucket) = memory.bucket(bucket) else { return 0 };
     let mut number = 0;
     for index in 0..BUCKET_SLOTS {
         let slot = bucket.word(index);
@@ -58,43 +75,33 @@ fn find_in<M: TableMemory>(memory: &M, bucket: u32, fingerprint: u32, wanted: [u
         let same = 0u64.wrapping_sub(differs.wrapping_sub(1) >> 63);
         number |= slot_torrent(slot) & same as u32;
     }
-    if number == 0 {
-        return Lookup::Unknown;
-    }
-    // Pairs with the writer's release store of the slot, after which the record is complete.
-    memory.acquire();
-    match memory.record(number) {
-        Some(record) => copy(memory, record, wanted),
-        None => Lookup::Unknown,
-    }
+    number
 }
 
 /// Copies a record if it is the wanted torrent's.
 #[inline(always)]
-fn copy<M: TableMemory>(memory: &M, record: M::Record, wanted: [u64; 3]) -> Lookup {
+fn copy<M: TableMemory>(
+    memory: &M,
+    record: M::Record,
+    work: &mut Workspace,
+    &[first, second, third]: &[u64; 3],
+) -> Lookup {
     for _ in 0..TRIES {
         let version = record.word(2);
         memory.acquire();
-        let mut words = [0; WORDS];
-        for (index, word) in words.iter_mut().enumerate() {
+        for (index, word) in work.torrent.iter_mut().enumerate() {
             *word = record.word(index);
         }
         memory.acquire();
+        let [word0, word1, word2, ..] = work.torrent;
         // The info hash is part of what must not have changed: the number may have been freed and used again.
-        let [first, second, third] = wanted;
-        if words[0] != first || words[1] != second || words[2] & 0xffff_ffff != third {
+        if word0 != first || word1 != second || word2 & 0xffff_ffff != third {
             return Lookup::Unknown;
         }
-        let unchanged = words[2] == version && record.word(2) == version;
-        if unchanged && torrent_version(version).is_multiple_of(2) {
-            let torrent = Torrent::from_words(&words);
-            return if matches!(torrent.kind, Kind::Free) {
-                Lookup::Unknown
-            } else {
-                Lookup::Torrent(torrent)
-            };
+        if word2 == version && record.word(2) == version && torrent_version(version).is_multiple_of(2) {
+            return if Torrent::is_free(word2) { Lookup::Unknown } else { Lookup::Whole };
         }
     }
-    let counts = record.word(3);
-    Lookup::Torn { seeders: (counts >> 32) as u32, leechers: counts as u32 }
+    work.torrent[3] = record.word(3);
+    Lookup::Torn
 }

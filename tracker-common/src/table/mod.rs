@@ -9,6 +9,7 @@
 //! - `lookup`: from an info hash to a consistent copy of its torrent, [`find`].
 //! - `select`: which peers of a list go into an answer.
 //! - `family`, `room`: IPv4 and IPv6 peers in words; where an answer's peers are put.
+//! - `listed`: peers of large torrents, line by line.
 //! - `read`: [`answer`] puts peers into an answer; [`announce`] and [`scrape`] are the whole thing over a buffer.
 //!
 //! # Consistency without locks
@@ -28,15 +29,18 @@
 
 mod family;
 pub mod layout;
+mod listed;
 mod lookup;
 mod read;
 mod room;
 mod select;
+mod work;
 
 pub use family::{Peer6, PeerFamily, Peers4, Peers6};
 pub use lookup::{Lookup, find};
 pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, scrape};
 pub use room::{Buffer, Room};
+pub use work::Workspace;
 
 use crate::siphash::SipKey;
 use layout::Index;

@@ -2,13 +2,13 @@
 
 use bytemuck::Pod;
 
-use super::layout::{RECORD_BYTES, WORDS, line_bytes};
+use super::layout::RECORD_BYTES;
 
 /// Room for the peers of an answer. Offsets count from the first peer.
 pub trait Room {
-    /// Puts a line without its first `skip` bytes (below 64) at byte `at`. What lies behind, up to 64 bytes from `at`, may be overwritten: peers
-    /// are put from front to back.
-    fn put_line(&mut self, at: usize, line: &[u64; WORDS], skip: usize) -> Option<()>;
+    /// Puts a line's bytes at byte `at`. What lies behind the peers that are meant, up to 64 bytes from `at`, may be overwritten: peers are
+    /// put from front to back.
+    fn put_line(&mut self, at: usize, line: &[u8; RECORD_BYTES]) -> Option<()>;
     /// Puts a value at byte `at`; `None` when it doesn't fit.
     fn put<T: Pod>(&mut self, at: usize, value: T) -> Option<()>;
     /// The value at byte `at`.
@@ -21,17 +21,15 @@ pub struct Buffer<'a>(pub &'a mut [u8]);
 
 impl Room for Buffer<'_> {
     #[inline(always)]
-    fn put_line(&mut self, at: usize, line: &[u64; WORDS], skip: usize) -> Option<()> {
-        let bytes = line_bytes(line);
-        let from = bytes.get(skip..)?;
+    fn put_line(&mut self, at: usize, line: &[u8; RECORD_BYTES]) -> Option<()> {
         let to = self.0.get_mut(at..)?;
-        if skip == 0 && let Some(to) = to.first_chunk_mut::<RECORD_BYTES>() {
-            // A copy of known length: most lines of most answers.
-            *to = bytes;
-            return Some(());
+        if let Some(to) = to.first_chunk_mut::<RECORD_BYTES>() {
+            *to = *line;
+        } else {
+            for (to, from) in to.iter_mut().zip(line) {
+                *to = *from;
+            }
         }
-        let len = from.len().min(to.len());
-        to.get_mut(..len)?.copy_from_slice(from.get(..len)?);
         Some(())
     }
 

@@ -66,7 +66,6 @@ pub(super) struct Draw {
     pub(super) start: u32,
     /// Positions between two runs.
     pub(super) gap: u32,
-    runs: u32,
 }
 
 impl Draw {
@@ -80,12 +79,17 @@ impl Draw {
     pub(super) fn new<P: PeerFamily>(count: u32, take: u32, dice: &mut Dice) -> Self {
         if take >= count || take == 0 {
             // All (whole lines from the first) or nothing.
-            return Self { count, take, runs: (take != 0) as u32, start: 0, gap: 0 };
+            return Self { count, take, start: 0, gap: 0 };
         }
-        // Division by three lines' length.
-        let runs = P::line_of((take - 1) / LINES_PER_RUN) + 1;
-        let gap = dice.below((count - take) / runs + 1);
-        Self { count, take, runs, start: dice.below(count), gap }
+        let gap = dice.below((count - take) / Self::runs::<P>(take) + 1);
+        Self { count, take, start: dice.below(count), gap }
+    }
+
+    /// Runs for so many peers, of which there is one.
+    #[inline(always)]
+    fn runs<P: PeerFamily>(take: u32) -> u32 {
+        // A division by three, then by a line's length.
+        P::line_of((take - 1) / LINES_PER_RUN) + 1
     }
 
     /// How many peers were not drawn.
@@ -98,7 +102,7 @@ impl Draw {
     #[inline(always)]
     pub(super) fn left_over_position<P: PeerFamily>(&self, index: u32) -> u32 {
         // Behind run j come the peers j × gap and up; the last run's are all the rest. Nothing drawn: all are left.
-        let last = self.runs.saturating_sub(1);
+        let last = if self.take == 0 { 0 } else { Self::runs::<P>(self.take) - 1 };
         let before = match index.checked_div(self.gap) {
             Some(before) if before < last => before,
             _ => last,
@@ -112,14 +116,12 @@ impl Draw {
 
 /// A walk over the drawn positions, line by line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Steps {
-    position: u32,
+pub(super) struct Walk {
+    pub(super) position: u32,
     /// Positions left of the present run.
-    in_run: u32,
+    pub(super) in_run: u32,
     /// Positions left altogether.
     pub(super) left: u32,
-    count: u32,
-    gap: u32,
 }
 
 /// Positions in one line.
@@ -133,28 +135,28 @@ pub(super) struct Step {
     pub(super) peers: u32,
 }
 
-impl Steps {
+impl Walk {
     #[inline(always)]
-    pub(super) fn new<P: PeerFamily>(draw: &Draw) -> Self {
-        let in_run = if draw.take >= draw.count { draw.take } else { draw.take.min(Draw::run::<P>()) };
-        Self { position: draw.start, in_run, left: draw.take, count: draw.count, gap: draw.gap }
+    pub(super) fn new<P: PeerFamily>(count: u32, take: u32, start: u32) -> Self {
+        let in_run = if take >= count { take } else { take.min(Draw::run::<P>()) };
+        Self { position: start, in_run, left: take }
     }
 
-    /// The next positions; there are some `left`.
+    /// The next positions of a list of `count` peers with `gap` positions between runs; there are some `left`.
     #[inline(always)]
-    pub(super) fn next<P: PeerFamily>(&mut self) -> Step {
+    pub(super) fn next<P: PeerFamily>(&mut self, count: u32, gap: u32) -> Step {
         let line = P::line_of(self.position);
         let slot = self.position - line * P::PER_LINE;
-        let peers = self.in_run.min(P::PER_LINE - slot).min(self.count - self.position);
+        let peers = self.in_run.min(P::PER_LINE - slot).min(count - self.position);
         self.position += peers;
         self.left -= peers;
         self.in_run -= peers;
         if self.in_run == 0 {
-            self.position += self.gap;
+            self.position += gap;
             self.in_run = self.left.min(Draw::run::<P>());
         }
-        if self.position >= self.count {
-            self.position -= self.count;
+        if self.position >= count {
+            self.position -= count;
         }
         Step { line, slot, peers }
     }
@@ -174,10 +176,10 @@ mod tests {
 
     /// The drawn positions, by the lines they are in.
     fn drawn<P: PeerFamily>(draw: &Draw) -> Vec<u32> {
-        let mut steps = Steps::new::<P>(draw);
+        let mut walk = Walk::new::<P>(draw.count, draw.take, draw.start);
         let mut positions = Vec::new();
-        while steps.left > 0 {
-            let Step { line, slot, peers } = steps.next::<P>();
+        while walk.left > 0 {
+            let Step { line, slot, peers } = walk.next::<P>(draw.count, draw.gap);
             assert!(peers > 0 && slot + peers <= P::PER_LINE, "{draw:?}");
             positions.extend((0..peers).map(|offset| line * P::PER_LINE + slot + offset));
         }
@@ -198,9 +200,10 @@ mod tests {
         let mut dice = Dice::new(seed);
         let mut taken = 0;
         for (count, take) in counts.into_iter().zip(takes) {
-            let mut steps = Steps::new::<P>(&Draw::new::<P>(count, take.min(count), &mut dice));
-            while steps.left > 0 {
-                steps.next::<P>();
+            let draw = Draw::new::<P>(count, take.min(count), &mut dice);
+            let mut walk = Walk::new::<P>(draw.count, draw.take, draw.start);
+            while walk.left > 0 {
+                walk.next::<P>(draw.count, draw.gap);
                 taken += 1;
             }
         }
@@ -226,6 +229,8 @@ mod tests {
         fn lines_are_quotients(position: u32) {
             prop_assert_eq!(Peers4::line_of(position), position / 10);
             prop_assert_eq!(Peers6::line_of(position), position / 3);
+            prop_assert_eq!(Peers4::peers_in(position), position / 6);
+            prop_assert_eq!(Peers6::peers_in(position & 0xffff), (position & 0xffff) / 18);
         }
 
         #[test]

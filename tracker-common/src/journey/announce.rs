@@ -1,0 +1,162 @@
+//! From a checked connection id to the answer of an announce.
+
+use core::hint::black_box;
+
+use bytemuck::Pod;
+
+use super::refuse::{ERROR_LEN, refuse};
+use super::Host;
+use crate::frame::{self, Datagram, Frame, Network, OFFSETS, SUM_STEP, UDP_LEN};
+use crate::table::layout::RECORD_BYTES;
+use crate::table::{self, Announcer, PeerFamily, Room};
+use crate::verdict::Verdict;
+use crate::wire::{self, AnnounceKind, Refusal};
+
+/// Answers an announce, and hands its event on.
+#[inline(never)]
+pub(super) fn announce<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Verdict {
+    match answered::<F, H, N>(frame, host) {
+        Ok(verdict) | Err(verdict) => verdict,
+    }
+}
+
+#[inline(always)]
+fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<Verdict, Verdict> {
+    // Once more: what a function keeps of the headers costs stack, and they are in the cache.
+    let datagram = N::parse(frame)?;
+    let transaction = frame.load::<u32>(N::PAYLOAD + 12).ok_or(Verdict::PassLength)?;
+    if datagram.payload_len() >= wire::ANNOUNCE_LEN {
+        let info_hash = frame.bytes(N::PAYLOAD + wire::INFO_HASH_AT).ok_or(Verdict::PassLength)?;
+        if !host.allows(info_hash) {
+            let refusal = Refusal::InfoHashNotAllowed;
+            let verdict = Verdict::ErrorInfoHash;
+            return Ok(refuse::<F, N, ERROR_LEN>(frame, &datagram, refusal, transaction, verdict));
+        }
+    }
+    let terms = host.terms().ok_or(Verdict::PassAnnounce)?;
+    if datagram.payload_len() < wire::ANNOUNCE_LEN {
+        const LEN: usize = Refusal::AnnounceTooShort.answer_len();
+        let refusal = Refusal::AnnounceTooShort;
+        return Ok(refuse::<F, N, LEN>(frame, &datagram, refusal, transaction, Verdict::ErrorAnnounceShort));
+    }
+    let port = frame.load::<u16>(N::PAYLOAD + 96).ok_or(Verdict::PassLength)?;
+    if port == 0 {
+        const LEN: usize = Refusal::PortZero.answer_len();
+        return Ok(refuse::<F, N, LEN>(frame, &datagram, Refusal::PortZero, transaction, Verdict::ErrorPort));
+    }
+
+    // BEP 15, "announce request".
+    let [hash0, hash1] = frame.load::<[u64; 2]>(N::PAYLOAD + 16).ok_or(Verdict::PassLength)?;
+    let hash2 = frame.load::<u32>(N::PAYLOAD + 32).ok_or(Verdict::PassLength)?;
+    let left = frame.load::<u64>(N::PAYLOAD + 64).ok_or(Verdict::PassLength)?;
+    let event = frame.load::<u32>(N::PAYLOAD + 80).ok_or(Verdict::PassLength)?;
+    let num_want = frame.load::<u32>(N::PAYLOAD + 92).ok_or(Verdict::PassLength)?;
+    let info_hash = [hash0.to_le(), hash1.to_le(), hash2.to_le() as u64];
+    let kind = AnnounceKind::from_wire(u32::from_be(event));
+    let random = host.random();
+    let announcer = Announcer::<N::Peers> {
+        peer: N::peer(datagram.source, port),
+        // U12
+        seeder: left == 0,
+        stopped: matches!(kind, AnnounceKind::Stopped),
+        want: terms.wanted_peers(u32::from_be(num_want) as i32, N::Peers::FAMILY),
+        random,
+    };
+    let memory = host.table();
+    let work = host.workspace().ok_or(Verdict::PassAnnounce)?;
+    table::find(&memory, work, &info_hash);
+    let at_most = work.peers_at_most(&announcer);
+
+    // Everything that can fail comes before the first byte is changed: what passes now passes as it came.
+    let came = came_as::<F, N>(frame, &datagram);
+    let room = room_for::<N>(at_most);
+    let grown = if room > came { room } else { came };
+    if grown != came && !frame.resize(came, grown) {
+        return Err(Verdict::PassResize);
+    }
+    let time_ms = (host.now_ns() / 1_000_000) as u32;
+    let event = N::Peers::event(info_hash, announcer.peer, kind, announcer.seeder, time_ms);
+    if !host.emit(&event) {
+        if grown != came {
+            let _as_it_came = frame.resize(grown, came);
+        }
+        return Err(Verdict::PassEventRing);
+    }
+
+    let mut room = FrameRoom { frame, base: N::PAYLOAD + wire::ANNOUNCE_ANSWER_LEN };
+    let work = host.workspace().ok_or(Verdict::PassAnnounce)?;
+    let found = table::answer(&memory, &announcer, work, &mut room);
+    let len = wire::ANNOUNCE_ANSWER_LEN + found.peers as usize * N::Peers::LEN;
+    // BEP 15, "announce response". The interval has other random bits than those that chose the peers.
+    let interval = terms.interval(random.rotate_left(32));
+    let head = [wire::ACTION_ANNOUNCE, 0, interval, found.leechers, found.seeders].map(u32::to_be);
+    let head = [head[0], transaction, head[2], head[3], head[4]];
+    send::<F, N>(frame, &datagram, &head, len).ok_or(Verdict::PassLength)?;
+    // That fails for no driver; and if it did, what is behind the datagram would be padding.
+    let _padded = frame.resize(grown, N::PAYLOAD + len);
+    Ok(Verdict::Announce)
+}
+
+/// Bytes of the frame as it came: with what a network card may have put behind the datagram.
+#[inline(always)]
+fn came_as<F: Frame, N: Network>(frame: &F, datagram: &Datagram<N::Ip>) -> usize {
+    let end = N::UDP + datagram.len;
+    if frame.reaches(end + 1) { frame.len() } else { end }
+}
+
+/// Bytes of a frame in which an answer of so many peers is put together: lines are put whole, and the sum's steps are.
+#[inline(always)]
+const fn room_for<N: Network>(peers: u32) -> usize {
+    N::PAYLOAD + wire::ANNOUNCE_ANSWER_LEN + peers as usize * N::Peers::LEN + RECORD_BYTES
+}
+
+/// What a frame has room for in any case: an announce request's place, in which a sum's last step ends.
+const _: () = assert!(RECORD_BYTES >= SUM_STEP);
+
+/// Writes all but the peers, which are there.
+#[inline(always)]
+fn send<F: Frame, N: Network>(
+    frame: &mut F,
+    datagram: &Datagram<N::Ip>,
+    head: &[u32; 5],
+    len: usize,
+) -> Option<()> {
+    frame.store(N::PAYLOAD, *head)?;
+    frame.store(black_box(N::PAYLOAD + len) & OFFSETS, [0u64; SUM_STEP / 8])?;
+    let sum = frame::payload_sum(frame, N::PAYLOAD, len);
+    frame::write_headers::<F, N>(frame, datagram, len, sum)
+}
+
+const _: () = assert!(UDP_LEN == 8);
+
+/// The room for peers in a frame.
+struct FrameRoom<'a, F> {
+    frame: &'a mut F,
+    /// Offset of the first peer.
+    base: usize,
+}
+
+impl<F> FrameRoom<'_, F> {
+    /// An offset in the frame, masked for the verifier, which then compares what LLVM doesn't leave out.
+    #[inline(always)]
+    fn at(&self, at: usize) -> usize {
+        black_box(self.base + at) & OFFSETS
+    }
+}
+
+impl<F: Frame> Room for FrameRoom<'_, F> {
+    #[inline(always)]
+    fn put_line(&mut self, at: usize, line: &[u8; RECORD_BYTES]) -> Option<()> {
+        self.frame.store(self.at(at), *line)
+    }
+
+    #[inline(always)]
+    fn put<T: Pod>(&mut self, at: usize, value: T) -> Option<()> {
+        self.frame.store(self.at(at), value)
+    }
+
+    #[inline(always)]
+    fn get<T: Pod>(&self, at: usize) -> Option<T> {
+        self.frame.load(self.at(at))
+    }
+}
