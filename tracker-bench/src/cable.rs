@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tracker_lab::traffic::{CLIENT_MAC, SERVER_MAC};
@@ -26,7 +27,8 @@ impl Cable {
     pub(crate) fn new() -> Self {
         let (client, server) = (Namespace::new(), Namespace::new());
         // Names that no other interface of the machine has: kernel threads are told by them.
-        let number = std::process::id() % 1_000_000;
+        static CABLES: AtomicU32 = AtomicU32::new(0);
+        let number = format!("{}n{}", std::process::id() % 1_000_000, CABLES.fetch_add(1, Ordering::Relaxed));
         let (client_interface, server_interface) = (format!("lc{number}"), format!("ls{number}"));
         // No neighbour discovery among the frames.
         for namespace in [&client, &server] {
@@ -82,7 +84,7 @@ impl Cable {
             String::from_utf8_lossy(&output.stderr).trim()
         );
         let Some(cpu) = cpu else { return Ok(None) };
-        let prefix = format!("napi/{interface}");
+        let prefix = format!("napi/{interface}-");
         let thread =
             process_named(|name| name.starts_with(&prefix)).with_context(|| format!("no thread {prefix}"))?;
         sys::pin_thread(thread, cpu).with_context(|| format!("pinning {prefix}"))?;
@@ -122,10 +124,6 @@ pub(crate) fn run_time_ns(process: u32) -> Result<u64> {
 /// Runs `ip link`-like commands of other tools and fails with what they say.
 pub(crate) fn run(mut command: Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -46,7 +46,12 @@ impl Driven {
 }
 
 /// Runs the generator for `time`, on CPU 0, from the client's end.
-pub(crate) fn drive(laboratory: &mut Laboratory, cable: &Cable, load: &Load, time: Duration) -> Result<Driven> {
+pub(crate) fn drive(
+    laboratory: &mut Laboratory,
+    cable: &Cable,
+    load: &Load,
+    time: Duration,
+) -> Result<Driven> {
     let softirq_name = format!("ksoftirqd/{KERNEL_CPU}");
     let softirq = process_named(|name| name == softirq_name).context("no kernel thread ksoftirqd/0")?;
     let interface = cable.client_index()?;

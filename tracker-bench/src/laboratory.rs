@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, MapData, PerCpuArray};
-use aya::programs::xdp::XdpLinkId;
 use aya::programs::{TestRun as _, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader};
 use tracker_lab::names;
@@ -17,18 +16,11 @@ pub(crate) struct Laboratory {
     pub(crate) ebpf: Ebpf,
 }
 
-/// An attached program; detached by [`Laboratory::detach`] or with the laboratory.
-pub(crate) struct Attached {
-    program: &'static str,
-    link: XdpLinkId,
-}
-
 impl Laboratory {
     /// Loads the object. `sizes` are entries of maps; those of the reference are as small as can be if not named.
     pub(crate) fn load(object: &Path, sizes: &[(&'static str, u32)]) -> Result<Self> {
-        let bytes = std::fs::read(object).with_context(|| {
-            format!("{}: build it with `cargo xtask build-ebpf --lab`", object.display())
-        })?;
+        let bytes = std::fs::read(object)
+            .with_context(|| format!("{}: build it with `cargo xtask build-ebpf --lab`", object.display()))?;
         let mut loader = EbpfLoader::new();
         for name in [names::REFERENCE_BUCKETS, names::REFERENCE_TORRENTS, names::REFERENCE_LINES] {
             loader.map_max_entries(name, 1);
@@ -59,26 +51,23 @@ impl Laboratory {
         Ok(self.program(name)?.info()?.verified_instruction_count())
     }
 
-    /// Attaches a program in native mode.
-    pub(crate) fn attach(
-        &mut self,
-        program: &'static str,
-        namespace: &Namespace,
-        interface: &str,
-    ) -> Result<Attached> {
+    /// Attaches a program in native mode, for as long as the laboratory lives.
+    pub(crate) fn attach(&mut self, program: &str, namespace: &Namespace, interface: &str) -> Result<()> {
         let loaded = self.program(program)?;
-        let link = namespace
+        namespace
             .inside(|| loaded.attach(interface, XdpMode::Driver))
-            .with_context(|| format!("attaching {program} to {interface}"))?;
-        Ok(Attached { program, link })
-    }
-
-    pub(crate) fn detach(&mut self, attached: Attached) -> Result<()> {
-        self.program(attached.program)?.detach(attached.link).context("detaching")
+            .with_context(|| format!("attaching {program} to {interface}"))
+            .map(drop)
     }
 
     /// Sends `frames` frames of the generator's out of the far end's interface. The calling thread is in the client's namespace.
-    pub(crate) fn generate(&mut self, program: &str, bytes: usize, interface: u32, frames: u32) -> Result<()> {
+    pub(crate) fn generate(
+        &mut self,
+        program: &str,
+        bytes: usize,
+        interface: u32,
+        frames: u32,
+    ) -> Result<()> {
         let packet = vec![0; bytes];
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let context = [0, bytes as u32, 0, interface, 0, 0];

@@ -10,7 +10,7 @@ use tracker_lab::reference::{Bucket, Config, Event, Line, Torrent, place};
 use tracker_lab::{names, population};
 
 use crate::cable::Cable;
-use crate::laboratory::{Attached, Laboratory};
+use crate::laboratory::Laboratory;
 use crate::sys::{self, Shared};
 use crate::{drive, shape::Shape};
 
@@ -97,12 +97,8 @@ impl Reference {
         self.laboratory.verified(program)
     }
 
-    pub(crate) fn attach(&mut self, program: &'static str, cable: &Cable) -> Result<Attached> {
+    pub(crate) fn attach(&mut self, program: &str, cable: &Cable) -> Result<()> {
         self.laboratory.attach(program, &cable.server, &cable.server_interface)
-    }
-
-    pub(crate) fn detach(&mut self, attached: Attached) -> Result<()> {
-        self.laboratory.detach(attached)
     }
 
     /// Takes events until `stop`, and looks each peer up in its torrent's lines.
@@ -140,5 +136,6 @@ impl Reference {
 
 fn shared<T: bytemuck::Pod>(laboratory: &Laboratory, name: &str, len: u32) -> Result<Shared<T>> {
     use std::os::fd::AsFd as _;
-    Shared::map(laboratory.map_data(name)?.fd().as_fd(), len as usize).with_context(|| format!("mapping {name}"))
+    Shared::map(laboratory.map_data(name)?.fd().as_fd(), len as usize)
+        .with_context(|| format!("mapping {name}"))
 }

@@ -1,7 +1,9 @@
 //! Several runs of the same thing: the median, and how far they were apart.
 
+use serde::{Deserialize, Serialize};
+
 /// Figures of the rounds of one case, at least one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Rounds(Vec<f64>);
 
 impl Rounds {
@@ -18,6 +20,11 @@ impl Rounds {
             even if even.len().is_multiple_of(2) => (even[middle - 1] + even[middle]) / 2.0,
             odd => odd[middle],
         }
+    }
+
+    /// The figures, from the least to the most.
+    pub(crate) fn all(&self) -> &[f64] {
+        &self.0
     }
 
     /// `1.47 [1.45–1.52]`, with so many digits behind the point.

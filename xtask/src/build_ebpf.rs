@@ -4,7 +4,7 @@
 //! embeds the object that lies at the end of this.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -30,12 +30,20 @@ pub(crate) struct Flags {
     /// Features of tracker-ebpf, comma separated (`debug`: log through aya-log, not for production)
     #[arg(long, value_name = "LIST")]
     features: Option<String>,
+    /// The laboratory's programs too, into target/bpf/lab: what `bench udp` and `stress` need, no part of the tracker
+    #[arg(long)]
+    lab: bool,
 }
 
 impl Flags {
     /// The flags that build with these features.
     pub(crate) fn with_features(list: &str) -> Self {
-        Self { features: Some(list.to_owned()) }
+        Self { features: Some(list.to_owned()), ..Self::default() }
+    }
+
+    /// The flags that build the laboratory's programs too.
+    pub(crate) fn with_lab() -> Self {
+        Self { lab: true, ..Self::default() }
     }
 }
 
@@ -43,11 +51,20 @@ impl Flags {
 pub(crate) fn run(flags: &Flags) -> Result<PathBuf> {
     let toolchain = ready_toolchain()?;
     eprintln!("building tracker-ebpf with {}", toolchain.name());
-    let target_dir = paths::cargo_target().join("ebpf");
     let features = flags.features.iter().flat_map(|list| ["--features", list]);
     build_step(toolchain, "build").args(["--release", "--locked"]).args(features).run()?;
+    let installed = check_and_install("tracker-ebpf", &paths::bpf_object())?;
+    if flags.lab {
+        let lab = ["--release", "--locked", "--package", "tracker-lab-ebpf"];
+        build_step(toolchain, "build").args(lab).run()?;
+        check_and_install("lab", &paths::lab_object())?;
+    }
+    Ok(installed)
+}
 
-    let built = target_dir.join(TARGET).join("release").join("tracker-ebpf");
+/// Checks what cargo has built under this name, and puts it in place.
+fn check_and_install(name: &str, installed: &Path) -> Result<PathBuf> {
+    let built = paths::cargo_target().join("ebpf").join(TARGET).join("release").join(name);
     let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let object = BpfObject::parse(&bytes).with_context(|| format!("{}", built.display()))?;
     let panics = object.panic_paths();
@@ -60,10 +77,9 @@ pub(crate) fn run(flags: &Flags) -> Result<PathBuf> {
         );
     }
 
-    let installed = paths::bpf_object();
-    install(&bytes, &installed)?;
+    install(&bytes, installed)?;
     println!("{}: {} bytes, {}", installed.display(), bytes.len(), object.summary());
-    Ok(installed)
+    Ok(installed.to_owned())
 }
 
 /// A cargo command on tracker-ebpf for the BPF target.
@@ -91,7 +107,7 @@ pub(crate) fn ready_toolchain() -> Result<Toolchain> {
 
 /// Puts the object in place whole or not at all (a build of tracker-user may be reading), and leaves an equal
 /// one alone so that nothing that depends on its time is built again.
-fn install(bytes: &[u8], path: &std::path::Path) -> Result<()> {
+fn install(bytes: &[u8], path: &Path) -> Result<()> {
     if fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }

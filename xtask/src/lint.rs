@@ -31,7 +31,7 @@ pub(crate) fn run() -> Result<()> {
     let with_log = ["clippy", "--package", "tracker-user", "--features", "debug", "--all-targets"];
     checks.push(clippy(cargo().args(with_log)));
     let toolchain = ready_toolchain()?;
-    checks.push(clippy(build_step(toolchain, "clippy").arg("--release")));
+    checks.push(clippy(build_step(toolchain, "clippy").args(["--release", "--workspace"])));
     checks.push(clippy(build_step(toolchain, "clippy").args(["--release", "--all-features"])));
 
     let failed: Vec<String> =

@@ -42,6 +42,8 @@ enum Task {
     /// Measure what an answer costs on this machine
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Let readers in the kernel and in user space check every answer while the writer churns
+    Stress(bench::StressFlags),
     /// Check formatting and run clippy with warnings denied, for the BPF program too
     Lint,
 }
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Task::Run(flags) => run::run(&flags),
         Task::Test(flags) => return test::run(&flags),
         Task::Bench(bench) => bench::run(&bench),
+        Task::Stress(flags) => bench::stress(&flags),
         Task::Lint => lint::run(),
     };
     match done {

@@ -18,6 +18,11 @@ pub(crate) fn bpf_object() -> PathBuf {
     target().join("bpf").join("tracker-ebpf")
 }
 
+/// The laboratory's programs, as `build-ebpf --lab` leaves them.
+pub(crate) fn lab_object() -> PathBuf {
+    target().join("bpf").join("lab")
+}
+
 /// Where cargo puts what it builds for the host.
 pub(crate) fn cargo_target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(target, |dir| workspace().join(dir))

@@ -4,6 +4,7 @@
 
 mod connect;
 mod lab;
+mod laboratory;
 mod machine;
 mod pass_program;
 mod rounds;
@@ -16,10 +17,20 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// CPU time per connect, answered by XDP and by sockets, side by side under the same load
     Connect(connect::Flags),
+    /// What answers cost in the kernel, beside the floor and the reference; the writer, memory, a flood; into docs/benchmarks
+    Udp(laboratory::Flags),
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Connect(flags) => connect::run(flags),
+        Bench::Udp(flags) => laboratory::run("udp", flags),
     }
+}
+
+pub(crate) use laboratory::Flags as StressFlags;
+
+/// `cargo xtask stress`.
+pub(crate) fn stress(flags: &StressFlags) -> Result<()> {
+    laboratory::run("stress", flags)
 }
