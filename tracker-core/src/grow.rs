@@ -123,6 +123,9 @@ impl Buckets {
             let slot = current.next_slot();
             current.segments.push(pool.take_for_buckets(memory, slot, 0)?);
         }
+        if !pool.settle() {
+            return None;
+        }
         memory.publish_index(current.index);
         let wanted = larger(current.index.buckets);
         Some(Self { current, next: None, wanted, old: VecDeque::new(), slots })
@@ -228,7 +231,11 @@ impl Buckets {
     }
 
     /// Moves readers to the successor.
-    fn switch(&mut self, table: &Table<'_>) {
+    fn switch(&mut self, table: &mut Table<'_>) {
+        if !table.pool.settle() {
+            self.abandon(table.generation);
+            return;
+        }
         if let Some(next) = self.next.take() {
             table.memory.publish_index(next.held.index);
             self.wanted = larger(next.held.index.buckets);

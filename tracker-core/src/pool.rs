@@ -34,6 +34,15 @@ impl Pool {
         self.create(memory, Some(slot), generation)
     }
 
+    /// Before readers are sent to new buckets: see [`Segments::settle`].
+    pub(crate) fn settle(&mut self) -> bool {
+        let settled = self.source.settle();
+        if !settled {
+            self.failure = Some(NoMemory::new("a part of the index can't be shown to readers"));
+        }
+        settled
+    }
+
     /// Takes back a segment that was emptied and that no reader can still know as buckets.
     pub(crate) fn give(&mut self, segment: u32) {
         self.free.push(segment);

@@ -72,7 +72,7 @@ pub trait Segments: Send + Debug {
     fn root(&mut self) -> Result<Segment, NoMemory>;
 
     /// A new segment of [`SEGMENT_RECORDS`] zeroed records, which readers find as segment `number` of the record space from now on and,
-    /// with a `bucket_slot`, in that slot of the bucket space too.
+    /// with a `bucket_slot`, in that slot of the bucket space too, at the latest when [`Segments::settle`] returns.
     ///
     /// No number is asked for again once it was given.
     ///
@@ -80,6 +80,12 @@ pub trait Segments: Send + Debug {
     ///
     /// [`NoMemory`]: the table goes on with what it has, and asks again later.
     fn create(&mut self, number: u32, bucket_slot: Option<u32>) -> Result<Segment, NoMemory>;
+
+    /// Returns when readers find all of the bucket space that was created. False when a part of it will never be found: then the index
+    /// that it was for isn't used.
+    fn settle(&mut self) -> bool {
+        true
+    }
 }
 
 /// Segments in ordinary memory, for a table that no kernel reads.

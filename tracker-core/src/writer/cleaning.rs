@@ -30,6 +30,12 @@ pub(super) struct Cursor {
     left: Option<u32>,
 }
 
+impl Cursor {
+    const fn is_at_a_torrents_begin(&self) -> bool {
+        self.list == 0 && self.left.is_none()
+    }
+}
+
 /// Time that a call may take, in nanoseconds; rough, since nobody looks at a clock.
 #[derive(Debug)]
 pub(super) struct Effort(u32);
@@ -83,8 +89,10 @@ impl TableWriter {
                 break;
             }
             let number = self.torrents.at(self.cursor.position);
-            expired.looked += 1;
-            effort.spend(LOOK_AT_TORRENT);
+            if self.cursor.is_at_a_torrents_begin() {
+                expired.looked += 1;
+                effort.spend(LOOK_AT_TORRENT);
+            }
             if self.clean(number, budget, &mut expired, &mut effort) {
                 self.cursor = Cursor { position: self.cursor.position + 1, ..Cursor::default() };
             }
