@@ -277,7 +277,9 @@ impl Network for V6 {
             0 | 43 | 50 | 51 | 60 | 135 | 139 | 140 => return Err(Verdict::PassExtensionHeader),
             _ => return Err(Verdict::PassOther),
         }
-        let [s0, s1, d0, d1] = frame.load::<[u64; 4]>(Self::IP + 8).ok_or(Verdict::PassLength)?;
+        // Word by word: LLVM may keep an array of them unaligned on the stack.
+        let word = |index: usize| frame.load::<u64>(Self::IP + 8 + 8 * index).ok_or(Verdict::PassLength);
+        let (s0, s1, d0, d1) = (word(0)?, word(1)?, word(2)?, word(3)?);
         if s0 == 0 && u64::from_be(s1) >> 32 == 0xffff {
             return Err(Verdict::PassMapped);
         }

@@ -3,16 +3,14 @@
 //! Names and values are [`tracker_common::settings`]'; the daemon pins all maps. Unless said otherwise the daemon writes and the
 //! program reads.
 
-use core::ffi::c_void;
-
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::{bpf_jiffies64, bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_loop};
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::btf_map;
 use tracker_common::connection_id::{Address, Keys};
 use tracker_common::counters::Counters;
-use tracker_common::journey::{Host, Step};
+use tracker_common::journey::Host;
 use tracker_common::scratch::{Scratch, next_random};
 use tracker_common::settings::{
     ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, EVENT_RING_BYTES, Endpoints, Settings, access_mode, answer, block4_bit,
@@ -210,17 +208,4 @@ impl Host for Maps {
     fn workspace(&mut self) -> Option<&mut Workspace> {
         scratch().map(|scratch| &mut scratch.work)
     }
-
-    #[inline(always)]
-    fn repeat<S: Step>(times: u32, step: &mut S) {
-        // By the helper: the verifier follows a step once, not as often as it may be taken.
-        // SAFETY: `one_step::<S>` takes the pointer for what it is, and `step` lives until the helper returns.
-        unsafe { bpf_loop(times, one_step::<S> as *mut c_void, (&raw mut *step).cast(), 0) };
-    }
-}
-
-unsafe extern "C" fn one_step<S: Step>(index: u64, step: *mut S) -> i64 {
-    // SAFETY: called by `repeat` alone, which passes a valid pointer that nobody else uses meanwhile.
-    let go_on = unsafe { (*step).step(index as u32) };
-    !go_on as i64
 }

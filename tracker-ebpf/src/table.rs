@@ -2,14 +2,16 @@
 //!
 //! Every look-up is inlined by the verifier: a bounds check, the segment's map, a bounds check, an address.
 
+use core::ffi::c_void;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps};
+use aya_ebpf::helpers::bpf_loop;
 use aya_ebpf::macros::btf_map;
 use tracker_common::siphash::SipKey;
 use tracker_common::table::layout::{Index, SEGMENT_RECORDS, SEGMENT_SHIFT, WORDS, root};
-use tracker_common::table::{Record, TableMemory};
+use tracker_common::table::{Record, Step, TableMemory};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -93,4 +95,17 @@ impl TableMemory for Table {
         // instruction.)
         compiler_fence(Ordering::SeqCst);
     }
+
+    #[inline(always)]
+    fn repeat<S: Step>(times: u32, step: &mut S) {
+        // By the helper: the verifier follows a step once, not as often as it may be taken.
+        // SAFETY: `one_step::<S>` takes the pointer for what it is, and `step` lives until the helper returns.
+        unsafe { bpf_loop(times, one_step::<S> as *mut c_void, (&raw mut *step).cast(), 0) };
+    }
+}
+
+unsafe extern "C" fn one_step<S: Step>(index: u64, step: *mut S) -> i64 {
+    // SAFETY: called by `repeat` alone, which passes a valid pointer that nobody else uses meanwhile.
+    let go_on = unsafe { (*step).step(index as u32) };
+    !go_on as i64
 }

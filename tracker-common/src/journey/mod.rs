@@ -26,12 +26,6 @@ mod scrape;
 
 use refuse::{ERROR_LEN, refuse};
 
-/// One of a number of like steps, see [`Host::repeat`].
-pub trait Step {
-    /// Step `index`; false ends the repetition.
-    fn step(&mut self, index: u32) -> bool;
-}
-
 /// What the journey looks up on its way: BPF maps in the kernel, plain tables elsewhere.
 pub trait Host {
     /// The swarm table.
@@ -59,8 +53,6 @@ pub trait Host {
     fn emit(&mut self, event: &[u64; 6]) -> bool;
     /// Memory for the answer; `None` doesn't happen, but the verifier can't know.
     fn workspace(&mut self) -> Option<&mut Workspace>;
-    /// Takes `times` steps, from 0 on.
-    fn repeat<S: Step>(times: u32, step: &mut S);
 }
 
 const IPV4: u16 = 0x0800;
@@ -79,35 +71,48 @@ enum Next {
 /// Decides what becomes of a frame, and turns it into the answer where the verdict is one.
 #[inline(always)]
 pub fn travel<F: Frame, H: Host>(frame: &mut F, host: &mut H) -> Verdict {
+    match untag(frame, host) {
+        Ok(()) => {}
+        Err(verdict) => return verdict,
+    }
     let Some(ether_type) = frame.load::<u16>(ETHERNET_LEN - 2) else { return Verdict::PassOther };
-    match u16::from_be(ether_type) {
+    let verdict = match u16::from_be(ether_type) {
         IPV4 => ip::<F, H, V4>(frame, host),
         IPV6 => ip::<F, H, V6>(frame, host),
-        TAG_8021Q | TAG_8021AD => tagged(frame, host),
         _ => Verdict::PassOther,
-    }
+    };
+    retag(frame, host, verdict)
 }
 
-/// U21: a frame with a VLAN tag travels without it, and gets it back at the end. (A second program for offsets four higher would be twice as
-/// long, and so would the verifier's way through it.)
+/// U21: a frame with a VLAN tag travels without it. (A second program for offsets four higher would be twice as long, and so would the
+/// verifier's way through it; which is also why the tag is kept in memory: without it, the verifier sees one way, not two.)
 #[inline(always)]
-fn tagged<F: Frame, H: Host>(frame: &mut F, host: &mut H) -> Verdict {
-    let Some(ether_type) = frame.load::<u16>(ETHERNET_LEN + TAG_LEN - 2) else { return Verdict::PassOther };
-    match u16::from_be(ether_type) {
-        IPV4 | IPV6 => {}
-        TAG_8021Q | TAG_8021AD => return Verdict::PassTag,
-        _ => return Verdict::PassOther,
+fn untag<F: Frame, H: Host>(frame: &mut F, host: &mut H) -> Result<(), Verdict> {
+    let ether_type = frame.load::<u16>(ETHERNET_LEN - 2).ok_or(Verdict::PassOther)?;
+    let mut tag = NO_TAG;
+    if matches!(u16::from_be(ether_type), TAG_8021Q | TAG_8021AD) {
+        let ether_type = frame.load::<u16>(ETHERNET_LEN + TAG_LEN - 2).ok_or(Verdict::PassOther)?;
+        match u16::from_be(ether_type) {
+            IPV4 | IPV6 => {}
+            TAG_8021Q | TAG_8021AD => return Err(Verdict::PassTag),
+            _ => return Err(Verdict::PassOther),
+        }
+        tag = frame.take_tag().ok_or(Verdict::PassTag)?;
     }
-    let Some(tag) = frame.take_tag() else { return Verdict::PassTag };
-    let verdict = if u16::from_be(ether_type) == IPV4 {
-        ip::<F, H, V4>(frame, host)
-    } else {
-        ip::<F, H, V6>(frame, host)
-    };
-    match frame.put_tag(tag) {
-        Some(()) => verdict,
+    host.workspace().ok_or(Verdict::PassOther)?.tag = tag;
+    Ok(())
+}
+
+/// No tag begins with this EtherType.
+const NO_TAG: u32 = 0;
+
+/// Gives a frame its tag back.
+#[inline(always)]
+fn retag<F: Frame, H: Host>(frame: &mut F, host: &mut H, verdict: Verdict) -> Verdict {
+    match host.workspace() {
         // The place that the tag had is still there.
-        None => Verdict::DropTag,
+        Some(work) if work.tag != NO_TAG => frame.put_tag(work.tag).map_or(Verdict::DropTag, |()| verdict),
+        _ => verdict,
     }
 }
 

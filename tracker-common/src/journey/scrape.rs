@@ -5,10 +5,10 @@
 use core::hint::black_box;
 
 use super::refuse::refuse;
-use super::{Host, Step};
+use super::Host;
 use crate::checksum::Sum;
 use crate::frame::{self, Frame, Network, OFFSETS};
-use crate::table::{self, PeerFamily, ScrapeCounts};
+use crate::table::{self, PeerFamily, ScrapeCounts, Step, TableMemory};
 use crate::verdict::Verdict;
 use crate::wire::{self, INFO_HASH_AT, INFO_HASH_LEN, Refusal, SCRAPE_ENTRY_LEN};
 
@@ -35,7 +35,7 @@ fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
     let head = [wire::ACTION_SCRAPE.to_be(), transaction];
     let sum = Sum::default().add4(head[0]).add4(head[1]);
     let mut entries = Entries { frame, host, base: N::PAYLOAD, sum, done: 0 };
-    H::repeat(answered, &mut entries);
+    H::Table::repeat(answered, &mut entries);
     let Entries { sum, done, .. } = entries;
     let len = wire::ANSWER_HEADER_LEN + done as usize * SCRAPE_ENTRY_LEN;
     frame.store(N::PAYLOAD, head).ok_or(Verdict::PassLength)?;

@@ -7,9 +7,9 @@ use super::layout::{
     FAN_OUT_SHIFT, ListName, MAX_DEPTH, RECORD_BYTES, Torrent, WORDS, child, depth, directory_entry, line_version,
 };
 use super::read::{Announcer, Standing};
-use super::select::{Dice, Draw, Step, Walk, leechers_share, max_steps};
+use super::select::{Dice, Draw, Positions, Walk, leechers_share, max_steps};
 use super::work::Listed;
-use super::{PeerFamily, Peers4, Peers6, Record, Room, TableMemory, Workspace};
+use super::{PeerFamily, Peers4, Peers6, Record, Room, Step, TableMemory, Workspace};
 use crate::wire::{MAX_PEERS_V4, MAX_PEERS_V6};
 
 const LEECHERS: u32 = 0;
@@ -32,16 +32,27 @@ pub(super) fn pick_listed<P: PeerFamily, M: TableMemory, R: Room>(
 ) {
     let mut dice = Dice::new(announcer.random);
     draw(announcer, work, &mut dice);
-    for _ in 0..MAX_STEPS {
-        if work.left == 0 && !next_list::<P>(work) {
-            break;
-        }
-        if !put_step::<P, M, R>(memory, &announcer.peer, work, room) {
-            break;
-        }
-    }
+    M::repeat(MAX_STEPS, &mut Steps::<P, M, R> { memory, own: &announcer.peer, work, room });
     if work.standing >= Standing::Leecher as u32 && put_spare::<P>(work, &mut dice) {
         put_step::<P, M, R>(memory, &announcer.peer, work, room);
+    }
+}
+
+/// The walk over both lists, a line a step.
+struct Steps<'a, P: PeerFamily, M, R> {
+    memory: &'a M,
+    own: &'a P::Peer,
+    work: &'a mut Workspace,
+    room: &'a mut R,
+}
+
+impl<P: PeerFamily, M: TableMemory, R: Room> Step for Steps<'_, P, M, R> {
+    #[inline(always)]
+    fn step(&mut self, _: u32) -> bool {
+        if self.work.left == 0 && !next_list::<P>(self.work) {
+            return false;
+        }
+        put_step::<P, M, R>(self.memory, self.own, self.work, self.room)
     }
 }
 
@@ -98,7 +109,7 @@ fn put_step<P: PeerFamily, M: TableMemory, R: Room>(
 ) -> bool {
     let Listed { levels, count, gap, .. } = work.lists[(black_box(work.list) & 1) as usize];
     let mut walk = Walk { position: work.position, in_run: work.in_run, left: work.left };
-    let Step { line, slot, peers } = walk.next::<P>(count, gap);
+    let Positions { line, slot, peers } = walk.next::<P>(count, gap);
     (work.position, work.in_run, work.left) = (walk.position, walk.in_run, walk.left);
     if !read_line(memory, work, levels, line) {
         return end_early(work);

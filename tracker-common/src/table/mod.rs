@@ -68,6 +68,22 @@ pub trait TableMemory {
     fn generation(&self) -> u64;
     /// Orders the loads before it with those after it (a load-load fence).
     fn acquire(&self);
+
+    /// Takes `times` steps, from 0 on, or until one returns false.
+    #[inline(always)]
+    fn repeat<S: Step>(times: u32, step: &mut S) {
+        for index in 0..times {
+            if !step.step(index) {
+                break;
+            }
+        }
+    }
+}
+
+/// One of a number of like steps, see [`TableMemory::repeat`].
+pub trait Step {
+    /// Step `index`; false ends the repetition.
+    fn step(&mut self, index: u32) -> bool;
 }
 
 /// A peer: IP address and port, in the bytes of an answer. This pair is the peer's identity.

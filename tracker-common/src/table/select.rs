@@ -126,7 +126,7 @@ pub(super) struct Walk {
 
 /// Positions in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct Positions {
     /// The line's index in the list.
     pub(super) line: u32,
     /// The first slot.
@@ -144,7 +144,7 @@ impl Walk {
 
     /// The next positions of a list of `count` peers with `gap` positions between runs; there are some `left`.
     #[inline(always)]
-    pub(super) fn next<P: PeerFamily>(&mut self, count: u32, gap: u32) -> Step {
+    pub(super) fn next<P: PeerFamily>(&mut self, count: u32, gap: u32) -> Positions {
         let line = P::line_of(self.position);
         let slot = self.position - line * P::PER_LINE;
         let peers = self.in_run.min(P::PER_LINE - slot).min(count - self.position);
@@ -158,7 +158,7 @@ impl Walk {
         if self.position >= count {
             self.position -= count;
         }
-        Step { line, slot, peers }
+        Positions { line, slot, peers }
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
         let mut walk = Walk::new::<P>(draw.count, draw.take, draw.start);
         let mut positions = Vec::new();
         while walk.left > 0 {
-            let Step { line, slot, peers } = walk.next::<P>(draw.count, draw.gap);
+            let Positions { line, slot, peers } = walk.next::<P>(draw.count, draw.gap);
             assert!(peers > 0 && slot + peers <= P::PER_LINE, "{draw:?}");
             positions.extend((0..peers).map(|offset| line * P::PER_LINE + slot + offset));
         }

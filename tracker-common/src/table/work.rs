@@ -36,7 +36,8 @@ pub struct Workspace {
     /// Inline peers that fit, and those of them that were passed.
     pub(super) fit: u32,
     pub(super) rank: u32,
-    pub(super) unused: u32,
+    /// The frame's VLAN tag, 0 without one.
+    pub(crate) tag: u32,
 }
 
 /// A list and what is drawn from it.
