@@ -87,12 +87,8 @@ fn row(cases: &[Case], measured: &[Vec<Round>], at: usize, case: &Case) -> Row {
             }
         }
     }
-    let wall = Rounds::new(own.iter().map(|round| {
-        let driven = &round.driven;
-        driven.tally.generated as f64 / driven.wall.as_secs_f64() / 1e6
-    }));
     let all = Rounds::new(own.iter().map(cost));
-    row = row.note(format!("{} ns in all", all.show(0))).note(format!("{} M/s", wall.show(2)));
+    row = row.note(format!("{} ns in all, {:.2} M/s a core", all.show(0), 1000.0 / all.median()));
     let sum = |of: fn(&Round) -> u64| own.iter().map(of).sum::<u64>();
     let generated = sum(|round| round.driven.tally.generated);
     let answers = sum(|round| round.driven.tally.answers());

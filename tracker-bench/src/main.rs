@@ -1,8 +1,10 @@
 //! The laboratory: measures and stresses the XDP program and the swarm table. `cargo xtask bench` and `cargo xtask stress` build and run it.
 //!
 //! - [`cases`]: what is measured; [`kernel`]: how; [`report`], [`rounds`], [`machine`]: what is made of it.
+//! - [`writer`]: the writer's time and the table's memory.
 //! - [`cable`]: namespaces and a veth pair; [`station`]: a program on one; [`drive`]: the generator, one round.
 //! - [`laboratory`]: the laboratory's own BPF programs; [`mod@reference`], [`ours`]: the tables that are measured beside each other.
+//! - [`stress`]: every answer checked while the writer churns.
 //! - [`sys`]: system calls.
 
 #![deny(unsafe_code)]
@@ -19,8 +21,10 @@ mod report;
 mod rounds;
 mod shape;
 mod station;
+mod stress;
 mod sys;
 mod udp;
+mod writer;
 
 use std::process::ExitCode;
 
@@ -37,11 +41,14 @@ struct Cli {
 enum Command {
     /// What an answer costs in the kernel, beside the floor and the reference; the writer; memory; a flood
     Udp(udp::Flags),
+    /// Readers in the kernel and in user space check every answer while the writer churns
+    Stress(stress::Flags),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Udp(flags) => udp::run(&flags),
+        Command::Stress(flags) => stress::run(&flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use tracker_common::event::AnnounceEvent;
 use tracker_common::settings::{Endpoints, Settings, access_mode, answer};
 use tracker_common::siphash::SipKey;
 use tracker_common::wire::AnnounceKind;
-use tracker_core::{HeapSegments, Limits, Millis, Segments, TableReader, TableWriter};
+use tracker_core::{HeapSegments, Limits, Millis, Segments, TableWriter};
 use tracker_lab::population;
 use tracker_lab::traffic::{SERVER_PORT, SERVER_V4, SERVER_V6};
 use tracker_user::bpf::{AttachMode, EventRing, Kernel};
@@ -39,7 +39,7 @@ pub(crate) struct Ours {
     kernel: Kernel,
     pub(crate) writer: TableWriter,
     pub(crate) events: EventRing,
-    _pins: tempfile::TempDir,
+    pins: tempfile::TempDir,
 }
 
 impl Ours {
@@ -74,7 +74,7 @@ impl Ours {
         let segments = kernel.segments()?;
         let events = kernel.events()?;
         let writer = TableWriter::new(config.limits(), HASH_KEY, Box::new(segments))?;
-        Ok(Self { kernel, writer, events, _pins: pins })
+        Ok(Self { kernel, writer, events, pins })
     }
 
     /// The same with a full table.
@@ -82,6 +82,11 @@ impl Ours {
         let mut ours = Self::load(&limits(shape), 50)?;
         fill(&mut ours.writer, shape, v6)?;
         Ok(ours)
+    }
+
+    /// The writer, and what has to be kept beside it.
+    pub(crate) fn into_writer(self) -> (TableWriter, Box<dyn std::any::Any>) {
+        (self.writer, Box::new((self.kernel, self.events, self.pins)))
     }
 
     /// Attaches the program for good.
@@ -176,10 +181,11 @@ pub(crate) fn event(torrent: u32, peer: u32, v6: bool, now: Millis) -> AnnounceE
     )
 }
 
-/// Announces every peer once: first all torrents' first peers, then all their second ones, and so on, torrents in a scattered order. So a
+/// Announces every peer once: first all torrents' first peers, then all their second ones, and so on, torrents in an order that is
+/// another one each time. So a
 /// swarm's lines lie apart, as they do when a swarm grows over hours.
 pub(crate) fn fill(writer: &mut TableWriter, shape: Shape, v6: bool) -> Result<()> {
-    for events in arrivals(shape, v6) {
+    for events in arrivals(shape, v6, 0) {
         writer.apply_batch(&events, now());
     }
     let totals = writer.totals();
@@ -192,8 +198,8 @@ pub(crate) fn fill(writer: &mut TableWriter, shape: Shape, v6: bool) -> Result<(
     Ok(())
 }
 
-/// The events of [`fill`], in batches.
-pub(crate) fn arrivals(shape: Shape, v6: bool) -> impl Iterator<Item = Vec<AnnounceEvent>> {
+/// The events of [`fill`], in batches; `way` chooses the order of the torrents.
+pub(crate) fn arrivals(shape: Shape, v6: bool, way: u64) -> impl Iterator<Item = Vec<AnnounceEvent>> {
     let mut number = 0;
     std::iter::from_fn(move || {
         let end = shape.peers().min(number + BATCH as u64);
@@ -201,7 +207,7 @@ pub(crate) fn arrivals(shape: Shape, v6: bool) -> impl Iterator<Item = Vec<Annou
         let batch: Vec<_> = (number..end)
             .map(|number| {
                 let (peer, at) = (number / u64::from(shape.torrents), number % u64::from(shape.torrents));
-                event(scattered(at as u32, shape.torrents), peer as u32, v6, now)
+                event(scattered(at as u32, shape.torrents, way + peer), peer as u32, v6, now)
             })
             .collect();
         number = end;
@@ -209,11 +215,11 @@ pub(crate) fn arrivals(shape: Shape, v6: bool) -> impl Iterator<Item = Vec<Annou
     })
 }
 
-/// A permutation of the numbers below `count`.
-fn scattered(number: u32, count: u32) -> u32 {
-    // A prime larger than any count that has it as a factor here.
-    const PRIME: u64 = 2_147_483_647;
-    (u64::from(number) * PRIME % u64::from(count)) as u32
+/// A permutation of the numbers below `count`, another one for each `way`.
+fn scattered(number: u32, count: u32, way: u64) -> u32 {
+    // Primes larger than any count here, so that none divides it.
+    const PRIMES: [u64; 5] = [2_147_483_647, 1_000_000_007, 998_244_353, 1_999_999_973, 1_500_000_001];
+    (u64::from(number) * PRIMES[(way % 5) as usize] % u64::from(count)) as u32
 }
 
 #[cfg(test)]
@@ -224,7 +230,7 @@ mod tests {
     #[test]
     fn every_peer_arrives_once() {
         let shape = Shape::new(1000, 3);
-        let events: Vec<_> = arrivals(shape, false).flatten().collect();
+        let events: Vec<_> = arrivals(shape, false, 3).flatten().collect();
         let all: HashSet<_> = events.iter().map(|event| (*event.info_hash(), event.peer())).collect();
         assert_eq!((events.len(), all.len()), (4000, 4000));
     }

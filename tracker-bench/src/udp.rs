@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 
 use crate::machine::Machine;
 use crate::report::{self, Conditions, Row};
-use crate::{cases, kernel};
+use crate::rounds::Rounds;
+use crate::{cases, kernel, writer};
 
 /// Flags of `udp`.
 #[derive(Args, Clone)]
@@ -33,6 +34,9 @@ pub(crate) struct Flags {
     /// Only this part, and its rows as JSON to stdout
     #[arg(long, hide = true)]
     part: Option<Part>,
+    /// The writer's parts on ordinary memory, not shared with the kernel
+    #[arg(long, hide = true)]
+    heap: bool,
 }
 
 /// What runs in one process: tables that are shared with the kernel stay until it ends.
@@ -40,18 +44,24 @@ pub(crate) struct Flags {
 enum Part {
     /// Costs above the floor.
     Kernel,
-    /// The same with the largest table.
+    /// The writer's time an event.
+    Writer,
+    /// Memory of full tables.
+    Memory,
+    /// Costs with the largest table.
     Huge,
 }
 
 impl Part {
-    const ALL: [Self; 2] = [Self::Kernel, Self::Huge];
+    const ALL: [Self; 4] = [Self::Kernel, Self::Writer, Self::Memory, Self::Huge];
 
     /// Names of its cases, floors aside.
     fn cases(self) -> Vec<String> {
         let ids = |cases: Vec<cases::Case>| cases.into_iter().map(|case| case.id).collect();
         match self {
             Self::Kernel => ids(cases::all()),
+            Self::Writer => writer::WRITER.map(str::to_owned).to_vec(),
+            Self::Memory => writer::memory_cases(),
             Self::Huge => ids(cases::huge().split_off(2)),
         }
     }
@@ -61,6 +71,31 @@ impl Part {
             || self.cases().iter().any(|case| only.iter().any(|name| case.starts_with(name.as_str())))
     }
 
+    /// Its rows, from one child or several.
+    fn rows(self, flags: &Flags) -> Result<Vec<Row>> {
+        match self {
+            Self::Kernel | Self::Huge => in_child(flags, self, &flags.only),
+            Self::Writer => {
+                let rounds: Vec<_> =
+                    (0..flags.rounds).map(|_| in_child(flags, self, &[])).collect::<Result<_>>()?;
+                let mut rows = rounds.first().cloned().unwrap_or_default();
+                for (at, row) in rows.iter_mut().enumerate() {
+                    row.figures =
+                        Rounds::new(rounds.iter().flat_map(|round| round[at].figures.all()).copied());
+                }
+                Ok(rows)
+            }
+            Self::Memory => {
+                let wanted = |case: &String| {
+                    flags.only.is_empty() || flags.only.iter().any(|name| case.starts_with(name.as_str()))
+                };
+                let cases = self.cases().into_iter().filter(wanted);
+                let rows = cases.map(|case| in_child(flags, self, &[case])).collect::<Result<Vec<_>>>()?;
+                Ok(rows.into_iter().flatten().collect())
+            }
+        }
+    }
+
     fn run(self, flags: &Flags) -> Result<Vec<Row>> {
         let time = Duration::from_secs_f64(flags.seconds);
         match self {
@@ -68,6 +103,8 @@ impl Part {
                 let cases = cases::choose(cases::all(), &flags.only);
                 kernel::measure(&flags.lab, &cases, flags.rounds, time)
             }
+            Self::Writer => writer::events(flags.heap),
+            Self::Memory => writer::memory(flags.only.first().context("a memory case is named")?, flags.heap),
             Self::Huge => kernel::measure(&flags.lab, &cases::huge(), flags.rounds, time),
         }
     }
@@ -83,7 +120,7 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
     ensure!(machine.cpus() >= 2, "generator and writer need a CPU each, and this machine has one");
     let mut rows: Vec<Row> = Vec::new();
     for part in Part::ALL.into_iter().filter(|part| part.is_wanted(&flags.only)) {
-        for row in in_child(flags, part)? {
+        for row in part.rows(flags)? {
             // What the largest table is compared with is measured once more beside it; the first figure stands in the report.
             if !rows.iter().any(|other| other.case == row.case) {
                 rows.push(row);
@@ -113,14 +150,17 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
     Ok(())
 }
 
-fn in_child(flags: &Flags, part: Part) -> Result<Vec<Row>> {
+fn in_child(flags: &Flags, part: Part, only: &[String]) -> Result<Vec<Row>> {
     let program = std::env::current_exe().context("the path of this program")?;
     let name = part.to_possible_value().context("every part has a name")?.get_name().to_owned();
     let mut command = Command::new(program);
     command.args(["udp", "--part", &name, "--rounds", &flags.rounds.to_string()]);
     command.args(["--seconds", &flags.seconds.to_string()]).arg("--lab").arg(&flags.lab);
-    if !flags.only.is_empty() {
-        command.args(["--only", &flags.only.join(",")]);
+    if !only.is_empty() {
+        command.args(["--only", &only.join(",")]);
+    }
+    if flags.heap {
+        command.arg("--heap");
     }
     let output = command.stderr(Stdio::inherit()).output().context("cannot start this program again")?;
     ensure!(output.status.success(), "part {name}: {}", output.status);

@@ -1,0 +1,152 @@
+//! The part that measures the writer: ns of CPU time an event, and the memory of a full table.
+
+use std::fs;
+use std::hint::black_box;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tracker_core::TableWriter;
+
+use crate::ours::{self, Ours};
+use crate::report::{Row, Target};
+use crate::rounds::Rounds;
+use crate::shape::Shape;
+use crate::sys;
+
+/// Where the writer's figures come from: 1,000,000 torrents with two peers each.
+const WRITTEN: Shape = Shape::new(1_000_000, 1);
+
+/// Torrents × peers, and bytes a peer to stay below.
+const MEMORY: [(Shape, f64); 2] = [(Shape::new(1_000_000, 1), 40.0), (Shape::new(10_000, 199), 10.0)];
+
+/// 10,000,000 torrents with three peers each, in MB.
+const HUGE: (Shape, f64) = (Shape::new(10_000_000, 2), 1500.0);
+
+/// Names of the cases here.
+pub(crate) const WRITER: [&str; 2] = ["writer-known", "writer-new"];
+
+/// Names of the memory cases.
+pub(crate) fn memory_cases() -> Vec<String> {
+    MEMORY.iter().map(|(shape, _)| memory_case(*shape)).chain([memory_case(HUGE.0)]).collect()
+}
+
+fn memory_case(shape: Shape) -> String {
+    format!("memory-{}x{}", shape.torrents, shape.peers_each())
+}
+
+/// A table, in memory shared with the kernel unless `heap`.
+struct Table {
+    writer: TableWriter,
+    /// What keeps the program and its maps.
+    _rest: Option<Box<dyn std::any::Any>>,
+}
+
+fn table(shape: Shape, heap: bool) -> Result<Table> {
+    let limits = ours::limits(shape);
+    if heap {
+        return Ok(Table { writer: ours::heap(limits)?, _rest: None });
+    }
+    let (writer, rest) = Ours::load(&limits, 50)?.into_writer();
+    Ok(Table { writer, _rest: Some(rest) })
+}
+
+/// ns an event: new peers into an empty table, then the same ones again, in another order. One round a process: segments stay.
+pub(crate) fn events(heap: bool) -> Result<Vec<Row>> {
+    sys::pin(crate::drive::WRITER_CPU)?;
+    let mut table = table(WRITTEN, heap)?;
+    let new = applied(&mut table.writer, WRITTEN, 0);
+    let known = applied(&mut table.writer, WRITTEN, 2);
+    let total = table.writer.totals();
+    anyhow::ensure!(total.peers() == WRITTEN.peers(), "{total:?}");
+    let per_event = |time: Duration| Rounds::new([time.as_nanos() as f64 / WRITTEN.peers() as f64]);
+    let what = format!("writer, {} torrents with {} peers", WRITTEN.torrents, WRITTEN.peers_each());
+    Ok(vec![
+        Row::new("writer-known", format!("{what}, all known"), "ns an event", 0, per_event(known))
+            .target(Target::AtMost(250.0)),
+        Row::new(
+            "writer-new",
+            format!("{what}, all new, from an empty table"),
+            "ns an event",
+            0,
+            per_event(new),
+        )
+        .target(Target::AtMost(500.0)),
+    ])
+}
+
+/// CPU time of applying everybody's arrival; making the events isn't in it.
+fn applied(writer: &mut TableWriter, shape: Shape, way: u64) -> Duration {
+    let mut time = Duration::ZERO;
+    // Many batches at a time, so that the clock is read seldom and the events come from memory, as they do from a ring.
+    let mut batches = ours::arrivals(shape, false, way);
+    loop {
+        let some: Vec<_> = batches.by_ref().take(64).collect();
+        if some.is_empty() {
+            return time;
+        }
+        let start = sys::thread_time();
+        for batch in &some {
+            black_box(writer.apply_batch(batch, ours::now()));
+        }
+        time += sys::thread_time() - start;
+    }
+}
+
+/// Memory of one full table, in a process of its own.
+pub(crate) fn memory(case: &str, heap: bool) -> Result<Vec<Row>> {
+    let all = MEMORY.into_iter().chain([HUGE]);
+    let (shape, most) = all
+        .into_iter()
+        .find(|(shape, _)| memory_case(*shape) == case)
+        .with_context(|| format!("no case {case}"))?;
+    let mut table = table(shape, heap)?;
+    let before = Held::now()?;
+    ours::fill(&mut table.writer, shape, false)?;
+    let after = Held::now()?;
+    let held = after.bytes.saturating_sub(before.bytes);
+    let a_peer = held as f64 / shape.peers() as f64;
+    let megabytes = held as f64 / 1e6;
+    let what = format!("memory, {} torrents with {} IPv4 peers", shape.torrents, shape.peers_each());
+    let row = if shape == HUGE.0 {
+        Row::new(case, what, "MB", 0, Rounds::new([after.bytes as f64 / 1e6]))
+            .note(format!("{a_peer:.1} bytes a peer"))
+    } else {
+        Row::new(case, what, "bytes a peer", 1, Rounds::new([a_peer])).note(format!("{megabytes:.1} MB"))
+    };
+    let of_totals = table.writer.totals().memory_bytes as f64 / 1e6;
+    Ok(vec![row.target(Target::AtMost(most)).note(format!(
+        "process {:.1} MB before, {:.1} MB after, of which {:.1} MB are maps; the table says {of_totals:.1} MB",
+        before.bytes as f64 / 1e6,
+        after.bytes as f64 / 1e6,
+        after.maps as f64 / 1e6
+    ))])
+}
+
+/// What this process holds.
+struct Held {
+    /// Its own memory, and the maps that it has mapped, with what the kernel keeps for each besides.
+    bytes: u64,
+    /// The maps alone.
+    maps: u64,
+}
+
+/// A map's own bookkeeping in the kernel: `struct bpf_array` has a page to itself when the map can be mapped.
+const MAP_OVERHEAD: u64 = 4096;
+
+impl Held {
+    fn now() -> Result<Self> {
+        let text = fs::read_to_string("/proc/self/smaps").context("/proc/self/smaps")?;
+        let (mut bytes, mut maps, mut in_map) = (0, 0, false);
+        for line in text.lines() {
+            if let Some(rss) = line.strip_prefix("Rss:") {
+                let kilobytes = rss.trim().trim_end_matches(" kB").parse::<u64>().context("Rss in smaps")?;
+                let with_overhead = kilobytes * 1024 + if in_map { MAP_OVERHEAD } else { 0 };
+                bytes += with_overhead;
+                maps += if in_map { with_overhead } else { 0 };
+            } else if line.split_whitespace().next().is_some_and(|word| word.contains('-')) {
+                in_map = line.ends_with("bpf-map");
+            }
+        }
+        Ok(Self { bytes, maps })
+    }
+}
