@@ -2,10 +2,9 @@
 //!
 //! A list is dense: `remove` moves the last peer into the hole. Lines are changed in place under their versions; the list's new root and
 //! count are returned and become visible when the writer stores the torrent. Until then a reader with the old count sees peers of this
-//! list all the same: what leaves the end of a list is not erased, freed lines are at rest, and a new line is filled with copies of
-//! its first peer.
+//! list all the same: what leaves the end of a list is not erased, freed lines are at rest, and a new line is filled with peers of the
+//! line before it. No peer is in a line twice, behind the end neither: a reader looks for the announcer once in a line.
 
-use std::ops::Range;
 use std::sync::atomic::{Ordering, fence};
 
 use tracker_common::table::layout::{
@@ -103,11 +102,12 @@ impl Lines {
         let (index, slot) = (list.count / family.per_line(), list.count % family.per_line());
         let (line, root) = if slot == 0 {
             let line = self.take(generation);
-            write_peer(memory, line, 0..family.per_line(), peer);
+            let before = index.checked_sub(1).map(|before| self::line(memory, list, family, before));
+            begin_line(memory, line, before, peer);
             (line, self.link(memory, list.root, index, line, generation))
         } else {
             let line = line_number(memory, list, family, index);
-            write_peer(memory, line, slot..slot + 1, peer);
+            change_line(memory, line, |slots| put(slots, slot as usize, peer));
             (line, list.root)
         };
         self.set_cell_at(line, slot, cell);
@@ -125,10 +125,16 @@ impl Lines {
     ) -> List {
         let last = list.count - 1;
         if position != last {
-            let peer = peer_at(memory, list, family, last);
             let cell = self.cell(memory, list, family, last);
             let (line, slot) = locate(memory, list, family, position);
-            write_peer(memory, line, slot..slot + 1, &peer);
+            let (last_line, last_slot) = locate(memory, list, family, last);
+            if line == last_line {
+                // What is removed stays behind the end: no peer is in a line twice.
+                change_line(memory, line, |slots| swap(slots, family, slot as usize, last_slot as usize));
+            } else {
+                let peer = peer_at(memory, list, family, last);
+                change_line(memory, line, |slots| set(slots, slot as usize, &peer));
+            }
             self.set_cell_at(line, slot, cell);
         }
         let root = if last.is_multiple_of(family.per_line()) {
@@ -260,16 +266,54 @@ fn set_entry(memory: &Memory, directory: u32, entry: usize, number: u32) {
     word.store(changed, Ordering::Release);
 }
 
-/// Writes a peer into some slots of a line, under the line's version.
-fn write_peer(memory: &Memory, number: u32, slots: Range<u32>, peer: &PeerAddress) {
+/// A line's bytes.
+type Slots = [u8; RECORD_BYTES];
+
+/// Puts a peer into a slot.
+fn set(slots: &mut Slots, slot: usize, peer: &PeerAddress) {
+    let bytes = peer.bytes();
+    slots[slot * bytes.len()..][..bytes.len()].copy_from_slice(bytes);
+}
+
+fn swap(slots: &mut Slots, family: Family, one: usize, other: usize) {
+    for byte in 0..family.peer_len() {
+        slots.swap(one * family.peer_len() + byte, other * family.peer_len() + byte);
+    }
+}
+
+/// Puts a new peer into the slot at the list's end. Behind it may be peers that have left, this one too: then the two places are swapped, so that it
+/// is in the line once.
+fn put(slots: &mut Slots, slot: usize, peer: &PeerAddress) {
+    let (bytes, family) = (peer.bytes(), peer.family());
+    let same = slots
+        .chunks_exact(bytes.len())
+        .take(family.per_line() as usize)
+        .skip(slot + 1)
+        .position(|other| other == bytes);
+    if let Some(behind) = same {
+        swap(slots, family, slot, slot + 1 + behind);
+    }
+    set(slots, slot, peer);
+}
+
+/// Fills a new line: a peer, and behind it peers of the line `before`, for readers that know the list as longer than it is. (A first line has no
+/// such readers.)
+fn begin_line(memory: &Memory, number: u32, before: Option<[u64; WORDS]>, peer: &PeerAddress) {
+    change_line(memory, number, |slots| {
+        match before {
+            Some(before) => *slots = line_bytes(&before),
+            None => (0..peer.family().per_line()).for_each(|slot| set(slots, slot as usize, peer)),
+        }
+        set(slots, 0, peer);
+    });
+}
+
+/// Changes peers of a line, under the line's version.
+fn change_line(memory: &Memory, number: u32, change: impl FnOnce(&mut Slots)) {
     let words = memory.words(number);
     let before = load(words);
-    let mut bytes: [u8; RECORD_BYTES] = line_bytes(&before);
-    let peer = peer.bytes();
-    for slot in slots {
-        let at = slot as usize * peer.len();
-        bytes[at..at + peer.len()].copy_from_slice(peer);
-    }
+    let mut bytes = line_bytes(&before);
+    change(&mut bytes);
     let after = line_words(&bytes);
 
     // Odd while it is written, even after; the record may have been a directory before, which has an entry in the version's place.

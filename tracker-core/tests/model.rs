@@ -275,7 +275,13 @@ impl Game {
             );
         } else {
             let near = [(before.seeders, before.leechers), (after.seeders, after.leechers)];
-            prop_assert!(refused || near.contains(&found), "{:?}: {:?} is none of {:?}", announce, found, near);
+            prop_assert!(
+                refused || near.contains(&found),
+                "{:?}: {:?} is none of {:?}",
+                announce,
+                found,
+                near
+            );
         }
         Ok(())
     }
