@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{AccessMode, Config, XdpMode};
+use crate::config::{AccessMode, Config, XdpAnswer, XdpMode};
 
 /// A BitTorrent tracker that answers UDP inside the kernel.
 #[derive(Debug, Parser)]
@@ -22,6 +22,10 @@ pub struct Cli {
     /// How to attach: auto (native, else generic, else sockets alone), native, generic or off
     #[arg(long, value_name = "MODE")]
     pub xdp: Option<XdpMode>,
+
+    /// What the XDP program answers by itself: all, or connect (sockets the rest)
+    #[arg(long, value_name = "WHAT")]
+    pub xdp_answer: Option<XdpAnswer>,
 
     /// Configuration file; without it the defaults that `config print` shows
     #[arg(short, long, value_name = "FILE", global = true)]
@@ -129,6 +133,9 @@ impl Cli {
         if let Some(mode) = self.xdp {
             config.xdp.mode = mode;
         }
+        if let Some(answer) = self.xdp_answer {
+            config.xdp.answer = answer;
+        }
         if let Some(path) = &self.state_directory {
             config.state_directory.clone_from(path);
         }
@@ -149,11 +156,13 @@ mod tests {
 
     #[test]
     fn interfaces_may_be_repeated_and_options_win_over_the_defaults() {
-        let cli =
-            parse("tracker-user --iface eth0 --iface eth1 --xdp generic --state-directory /s --control /c");
+        let cli = parse(
+            "tracker-user --iface eth0 --iface eth1 --xdp generic --xdp-answer connect --state-directory /s --control /c",
+        );
         let config = cli.configuration().expect("the defaults are valid");
         assert_eq!(config.xdp.interfaces, ["eth0", "eth1"]);
         assert_eq!(config.xdp.mode, XdpMode::Generic);
+        assert_eq!(config.xdp.answer, XdpAnswer::Connect);
         assert_eq!(config.state_directory, PathBuf::from("/s"));
         assert_eq!(config.control.socket, PathBuf::from("/c"));
     }

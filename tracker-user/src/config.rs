@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tracker_common::table::layout::Cell;
+use tracker_core::Limits;
 use tracker_core::policy::{self, BadPolicy, Policy};
 
 mod refusal;
@@ -97,6 +98,12 @@ section! {
         /// "auto": native, else generic, else sockets alone, and the log says why; "native" or "generic": that mode or an
         /// error at start; "off": sockets alone.
         mode: XdpMode = XdpMode::Auto,
+        /// What the program answers: "all": connects, announces and scrapes; "connect": connects only, and the sockets the
+        /// rest, from the same swarm table. `--xdp-answer` on the command line overrides it.
+        answer: XdpAnswer = XdpAnswer::All,
+        /// Bytes of the ring through which announces reach the swarm table, a power of two from 65536 to 1073741824; 56 an
+        /// announce. When it is full, sockets answer.
+        event_ring_bytes: u32 = 4 << 20,
         /// Directory on a BPF file system (bpffs) where the maps are pinned while the tracker runs.
         pin_directory: PathBuf = PathBuf::from("/sys/fs/bpf/tracker"),
     }
@@ -142,12 +149,19 @@ section! {
 }
 
 section! {
-    /// The swarm table. Memory is reserved for the maximum and used as the swarm grows.
+    /// The swarm table. Its memory follows the swarm, in pieces of 512 KiB: some 75 bytes for a torrent with up to three
+    /// IPv4 peers, 8 for each further one (IPv6: 22), and 12 for the search of peers in torrents of more than some hundred.
+    /// What comes beyond a limit is answered but not remembered, and counted.
     Swarm {
-        /// Torrents at most, 1 to 100000000; announces for further torrents are answered but not remembered.
-        max_torrents: u32 = 1_000_000,
+        /// Torrents at most, 1 to 100000000.
+        max_torrents: u32 = 10_000_000,
         /// Peers at most, 1 to 1000000000.
-        max_peers: u32 = 4_000_000,
+        max_peers: u32 = 40_000_000,
+        /// Peers of one torrent at most; 0: as many as its lists can hold, 655360 IPv4 (196608 IPv6) leechers and as many seeders.
+        max_peers_per_torrent: u32 = 0,
+        /// Torrents at most that the peers of one address (IPv6: one /64) may be in; two ports in a torrent count twice.
+        /// 0: any number. A limit costs 10 to 20 bytes for each address.
+        max_torrents_per_address: u32 = 0,
         /// Seconds in which the whole table is searched once for peers past their lifetime, 1 to 3600.
         cleaning_interval_s: u32 = 60,
     }
@@ -254,6 +268,16 @@ choice! {
 }
 
 choice! {
+    /// What the XDP program answers by itself.
+    XdpAnswer {
+        /// Connects, announces and scrapes.
+        All = "all",
+        /// Connects.
+        Connect = "connect",
+    }
+}
+
+choice! {
     /// Answer to a bad connection id (PROTOCOL U04).
     BadConnectionId {
         /// One short error packet.
@@ -296,7 +320,7 @@ impl Config {
 
     /// Checks what types can't: ranges and relations. The error names the key, as `section.key`, and the reason.
     pub fn validate(&self) -> Result<(), (&'static str, String)> {
-        let within = |key: &'static str, value: u32, allowed: std::ops::RangeInclusive<u32>| {
+        let within = |key: &'static str, value: u32, allowed: RangeInclusive<u32>| {
             if allowed.contains(&value) {
                 return Ok(());
             }
@@ -340,6 +364,17 @@ impl Config {
             // The ranges above are narrower.
             Err(bad) => return Err(("protocol", bad.to_string())),
         }
+        let ring = self.xdp.event_ring_bytes;
+        if !ring.is_power_of_two() || !EVENT_RING_BYTES.contains(&ring) {
+            return Err((
+                "xdp.event_ring_bytes",
+                format!(
+                    "{ring} is not a power of two from {} to {}",
+                    EVENT_RING_BYTES.start(),
+                    EVENT_RING_BYTES.end()
+                ),
+            ));
+        }
         within("swarm.max_torrents", self.swarm.max_torrents, 1..=100_000_000)?;
         within("swarm.max_peers", self.swarm.max_peers, 1..=1_000_000_000)?;
         within("swarm.cleaning_interval_s", self.swarm.cleaning_interval_s, 1..=3600)
@@ -358,6 +393,18 @@ impl Config {
                 }
                 BadConnectionId::Drop => policy::BadConnectionId::Drop,
             },
+        }
+    }
+
+    /// How large the swarm table may grow, and how long it remembers.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_torrents: self.swarm.max_torrents,
+            max_peers: self.swarm.max_peers,
+            max_peers_per_torrent: self.swarm.max_peers_per_torrent,
+            max_torrents_per_address: self.swarm.max_torrents_per_address,
+            peer_lifetime_s: self.protocol.peer_lifetime_s,
+            first_buckets: Limits::FIRST_BUCKETS,
         }
     }
 
@@ -391,6 +438,9 @@ impl Config {
 
 /// The most peers in an IPv4 answer that isn't fragmented (PROTOCOL U22).
 const MAX_PEERS_V4: u32 = tracker_common::wire::MAX_PEERS_V4 as u32;
+
+/// The kernel wants whole pages, which are 64 KiB at most.
+const EVENT_RING_BYTES: RangeInclusive<u32> = 1 << 16..=1 << 30;
 
 /// What a peer may be late beyond two intervals (PROTOCOL "Defaults").
 const LIFETIME_GRACE_S: u32 = 600;

@@ -1,8 +1,9 @@
 //! The running tracker: the order in which its parts start, the main loop, and the stop.
 //!
 //! The main loop owns everything that an operator can see or change: lists, the kernel's maps and links, the control socket. All others
-//! send it [`Event`]s, so nothing of that needs a lock. Order matters at start: ports before anything that changes the machine, lists
-//! and keys before the program that uses them is attached, and readiness is told when all of it stands. End-to-end tests are in
+//! send it [`Event`]s, so nothing of that needs a lock. Order matters at start: ports before anything that changes the machine; the
+//! program before the swarm table, whose memory are its maps; table, lists and keys before the program is attached; and readiness is told
+//! when all of it stands. End-to-end tests are in
 //! `tests/cli` and `tests/real_clients`.
 
 use std::io;
@@ -89,11 +90,12 @@ impl Daemon {
         let state = State::open(&config.state_directory);
         let keys = state.connection_id_keys()?;
         let lists = Lists::load(config, state)?;
-        let (writer, mut sinks) =
-            Writer::start(config, bound.iter().map(|bound| bound.sockets.len()).sum(), events.clone())?;
+        let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
+        let (table, ring) = in_kernel::table(&mut kernel, config)?;
+        let workers = bound.iter().map(|bound| bound.sockets.len()).sum();
+        let (writer, mut sinks) = Writer::start(config, table, ring, workers, events.clone())?;
 
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
-        let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
         let mut endpoints = Vec::new();
         if let Ok(kernel) = &mut kernel {
             endpoints = in_kernel::prepare(kernel, config, &keys, &lists, &addresses, &interfaces)?;
@@ -188,7 +190,7 @@ impl Daemon {
         }
     }
 
-    /// Stops accepting, detaches, removes pins and control socket.
+    /// Detaches, removes pins and control socket, ends the workers; the writer goes last, with what all of them have emitted.
     fn stop(self) {
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(kernel) = self.kernel {

@@ -1,6 +1,6 @@
 //! The XDP program in this tracker's service: on which interfaces, for which addresses, with which switches.
 //!
-//! Called by `daemon` in the order load, prepare, attach: everything that the program looks up is in its maps before the first packet.
+//! Called by `daemon` in the order load, table, prepare, attach: everything that the program looks up is in its maps before the first packet.
 //! Each step down (native, generic, sockets alone) is one line of the log with the reason and the remedy. Tests are below, and
 //! end to end in `tests/cli`.
 
@@ -8,13 +8,15 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, bail};
 use tracker_common::connection_id::Keys;
-use tracker_common::settings::{ENDPOINTS_PER_FAMILY, Endpoints, Settings};
+use tracker_common::settings::{ENDPOINTS_PER_FAMILY, Endpoints, Settings, answer};
+use tracker_core::{HeapSegments, TableWriter};
 
-use crate::bpf::{AttachMode, Kernel};
-use crate::config::{BadConnectionId, Config, XdpMode};
+use crate::bpf::{AttachMode, EventRing, Kernel};
+use crate::config::{BadConnectionId, Config, XdpAnswer, XdpMode};
 use crate::interface::{self, Interface, InterfaceAddress};
 use crate::lists::Lists;
 use crate::stats::InterfaceMode;
+use crate::writer_thread;
 
 /// An interface of the configuration and what became of it.
 pub(crate) struct Served {
@@ -56,7 +58,7 @@ pub(crate) fn load(config: &Config, wanted: bool) -> anyhow::Result<Loaded> {
     if config.xdp.mode == XdpMode::Off {
         return Ok(Err("switched off".to_owned()));
     }
-    match Kernel::load(&config.xdp) {
+    match Kernel::load(config) {
         Ok(kernel) => Ok(Ok(kernel)),
         Err(error) if config.xdp.mode == XdpMode::Auto => {
             log::warn!("the XDP program isn't loaded, sockets answer everything: {error:#}");
@@ -64,6 +66,32 @@ pub(crate) fn load(config: &Config, wanted: bool) -> anyhow::Result<Loaded> {
         }
         Err(error) => Err(error.context(format!("--xdp {}: the XDP program isn't loaded", config.xdp.mode))),
     }
+}
+
+/// Makes the swarm table where the program can read it, with the ring of its events; in ordinary memory if there is no program.
+pub(crate) fn table(
+    loaded: &mut Loaded,
+    config: &Config,
+) -> anyhow::Result<(TableWriter, Option<EventRing>)> {
+    if let Ok(kernel) = loaded {
+        match shared_table(kernel, config) {
+            Ok((table, ring)) => return Ok((table, Some(ring))),
+            Err(error) if config.xdp.mode == XdpMode::Auto => {
+                log::warn!("no swarm table in the kernel, sockets answer everything: {error:#}");
+                *loaded = Err(format!("{error:#}"));
+            }
+            Err(error) => {
+                return Err(error.context(format!("--xdp {}: no swarm table in the kernel", config.xdp.mode)));
+            }
+        }
+    }
+    Ok((writer_thread::table(config, Box::new(HeapSegments))?, None))
+}
+
+fn shared_table(kernel: &mut Kernel, config: &Config) -> anyhow::Result<(TableWriter, EventRing)> {
+    let ring = kernel.events()?;
+    let table = writer_thread::table(config, Box::new(kernel.segments()?))?;
+    Ok((table, ring))
 }
 
 /// Writes everything that the program needs before the first packet.
@@ -180,6 +208,13 @@ pub(crate) fn settings(config: &Config, lists: &Lists) -> Settings {
         },
         block4: u32::from(block4),
         block6: u32::from(block6),
+        answer: match config.xdp.answer {
+            XdpAnswer::All => answer::ALL,
+            XdpAnswer::Connect => answer::CONNECT,
+        },
+        interval_s: config.protocol.interval_s,
+        max_response_peers: config.protocol.max_response_peers,
+        max_scrape_torrents: config.protocol.max_scrape_torrents,
     }
 }
 

@@ -7,7 +7,7 @@
 pub mod bind;
 #[expect(
     unsafe_code,
-    reason = "recvmmsg and sendmmsg with packet information exist only as raw system calls"
+    reason = "recvmmsg and sendmmsg with packet information, eventfd and poll exist only as raw system calls"
 )]
 pub mod sys;
 pub mod worker;

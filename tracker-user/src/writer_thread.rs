@@ -1,32 +1,35 @@
-//! The writer's thread: applies the front ends' events to the swarm table, and cleans it in slices.
+//! The writer's thread: applies the events of all front ends to the swarm table, and tends it in slices.
 //!
-//! It sleeps until a worker rings, a slice is due, or the main loop wants something. The only thread that changes the table. What it
-//! applies is tested in `tracker-core`; the thread below.
+//! Events come from the ring of the XDP program and from the queues of the socket workers; [`order`] puts them in one order. The thread
+//! sleeps in `poll` until the ring has something, a worker rings, a slice is due, or the main loop wants something. Whenever it
+//! applied events it naps for a millisecond, so that under load it takes many at once and nobody has to wake it; it never spins. It is the
+//! only thread that changes the table. What it applies is tested in `tracker-core`; the thread below and in `tests/cli`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tracker_common::siphash::SipKey;
-use tracker_core::access_list::{AccessList, Mode};
-use tracker_core::queue::{EventSink, EventSource, LostEvents, queues};
-use tracker_core::{Limits, Millis, TableReader, TableWriter};
+use tracker_core::AccessList;
+use tracker_core::queue::{EventSink, LostEvents, queues};
+use tracker_core::{Millis, Segments, TableReader, TableWriter};
 
+use crate::bpf::{EventRing, RingGauge};
 use crate::config::Config;
 use crate::daemon::Event;
 use crate::udp::sys;
+use crate::udp::sys::wait::Bell;
 
-/// Events applied before the thread looks at the clock and at its other duties: below a millisecond of work.
-const EVENTS_AT_ONCE: usize = 1024;
+mod cleaning;
+mod duty;
+mod inflow;
+mod order;
 
-/// The table is cleaned in slices of this rhythm, so that announces wait for a small part of it only.
-const SLICE_MS: u64 = 100;
-
-/// How long a worker may still use a list that was replaced: it takes the new one with its next batch.
-const OLD_LIST_MS: u64 = 500;
+use duty::Duty;
+use inflow::{Inflow, Round};
 
 /// What the main loop wants.
 enum Command {
@@ -38,45 +41,77 @@ enum Command {
 pub struct Writer {
     thread: JoinHandle<()>,
     commands: Sender<Command>,
+    bell: Arc<Bell>,
     reader: TableReader,
     lost: LostEvents,
+    applied: Arc<AppliedEvents>,
+    gauge: Option<RingGauge>,
+}
+
+/// Events applied, by the way they came. Written by the writer alone.
+#[derive(Debug, Default)]
+struct AppliedEvents {
+    ring: AtomicU64,
+    queues: AtomicU64,
+}
+
+/// Makes an empty table.
+///
+/// # Errors
+///
+/// No memory for it, no random key.
+pub fn table(config: &Config, segments: Box<dyn Segments>) -> anyhow::Result<TableWriter> {
+    let mut key = [0; 16];
+    getrandom::fill(&mut key)
+        .map_err(|error| anyhow::anyhow!("random bytes for the swarm table: {error}"))?;
+    Ok(TableWriter::new(config.limits(), SipKey::from_bytes(key), segments)?)
+}
+
+impl AppliedEvents {
+    fn add(&self, round: &Round) {
+        for (counter, number) in [(&self.ring, round.from_ring), (&self.queues, round.from_queues)] {
+            // There is one writer, so no locked instruction is needed; relaxed, since each number is read by itself.
+            counter.store(counter.load(Ordering::Relaxed).wrapping_add(number as u64), Ordering::Relaxed);
+        }
+    }
 }
 
 impl Writer {
-    /// Makes the table and starts the thread; also gives a queue for each of `workers`.
+    /// Starts the thread that writes `table`; also gives a queue for each of `workers`.
     ///
     /// # Errors
     ///
-    /// No memory for the table, no random key, no thread.
+    /// No thread, no descriptor for its bell.
     pub fn start(
         config: &Config,
+        table: TableWriter,
+        ring: Option<EventRing>,
         workers: usize,
         events: Sender<Event>,
     ) -> anyhow::Result<(Self, Vec<EventSink>)> {
-        let mut key = [0; 16];
-        getrandom::fill(&mut key)
-            .map_err(|error| anyhow::anyhow!("random bytes for the swarm table: {error}"))?;
-        let limits = Limits {
-            max_torrents: config.swarm.max_torrents,
-            max_peers: config.swarm.max_peers,
-            peer_lifetime_s: config.protocol.peer_lifetime_s,
-        };
-        let table = TableWriter::new(limits, SipKey::from_bytes(key)).context("swarm")?;
         let reader = table.reader();
         let (sinks, source) = queues(workers);
         let lost = source.lost_counter();
         let (commands, received) = channel();
-        let interval_ms = u64::from(config.swarm.cleaning_interval_s) * 1000;
+        let bell = Arc::new(Bell::new().context("a bell for the writer")?);
+        let applied = Arc::new(AppliedEvents::default());
+        let gauge = ring.as_ref().map(EventRing::gauge);
+        let rung = Arc::clone(&bell);
+        source.attend(Box::new(move || rung.ring()));
+        let inflow = Inflow::new(source, workers > 1, ring);
+        let (bell_of_thread, applied_by_thread) = (Arc::clone(&bell), Arc::clone(&applied));
+        let cleaning_interval_s = config.swarm.cleaning_interval_s;
         let thread = thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || {
                 let ended = Ended(events);
-                Duty { table, source, received, interval_ms, next_slice: now(), drop_again: None }.run();
+                Duty::new(table, inflow, bell_of_thread, applied_by_thread, received, cleaning_interval_s)
+                    .run();
                 // Stopped by the main loop: nobody has to hear of it.
                 std::mem::forget(ended);
             })
             .context("starting the writer")?;
-        Ok((Self { thread, commands, reader, lost }, sinks))
+        Ok((Self { thread, commands, bell, reader, lost, applied, gauge }, sinks))
     }
 
     /// A reader of the table.
@@ -89,13 +124,18 @@ impl Writer {
         self.command(Command::DropDenied(list));
     }
 
-    /// The table in numbers.
+    /// The table in numbers, and how its events come.
     pub fn numbers(&self) -> BTreeMap<String, u64> {
         let totals = self.reader.totals();
         let mut numbers: BTreeMap<String, u64> =
             totals.named().map(|(name, number)| (name.to_owned(), number)).collect();
         numbers.insert("peers".to_owned(), totals.peers());
         numbers.insert("events_lost".to_owned(), self.lost.count());
+        numbers.insert("events_from_sockets".to_owned(), self.applied.queues.load(Ordering::Relaxed));
+        if let Some(gauge) = &self.gauge {
+            numbers.insert("events_from_kernel".to_owned(), self.applied.ring.load(Ordering::Relaxed));
+            numbers.insert("event_ring_bytes_in_use".to_owned(), gauge.bytes_in_use());
+        }
         numbers
     }
 
@@ -110,71 +150,9 @@ impl Writer {
     fn command(&self, command: Command) {
         // A writer that has failed has told the main loop.
         let _failed = self.commands.send(command);
-        self.thread.thread().unpark();
+        self.bell.ring();
     }
 }
-
-/// What the thread works with.
-struct Duty {
-    table: TableWriter,
-    source: EventSource,
-    received: Receiver<Command>,
-    interval_ms: u64,
-    next_slice: Millis,
-    drop_again: Option<(Millis, Arc<AccessList>)>,
-}
-
-impl Duty {
-    fn run(mut self) {
-        self.source.attend();
-        loop {
-            let now = now();
-            let table = &mut self.table;
-            let applied = self.source.drain(EVENTS_AT_ONCE, |event| {
-                table.apply(&event, now);
-            });
-            match self.received.try_recv() {
-                Ok(Command::DropDenied(list)) => {
-                    self.drop_denied(&list, now);
-                    self.drop_again = Some((Millis(now.0 + OLD_LIST_MS), list));
-                }
-                Ok(Command::Stop) | Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => {}
-            }
-            if let Some((_, list)) = self.drop_again.take_if(|(due, _)| *due <= now) {
-                self.drop_denied(&list, now);
-            }
-            if self.next_slice <= now {
-                self.table.expire(now, slice(self.table.torrent_records(), self.interval_ms));
-                self.next_slice = Millis(now.0 + SLICE_MS);
-            }
-            if applied == 0 {
-                // A bell that rang since the queues were looked at makes this return at once.
-                thread::park_timeout(Duration::from_millis(SLICE_MS));
-            }
-        }
-    }
-
-    fn drop_denied(&mut self, list: &AccessList, now: Millis) {
-        if list.mode() == Mode::Off {
-            return;
-        }
-        let dropped = self.table.drop_torrents(|info_hash| !list.allows(info_hash), now);
-        if dropped > 0 {
-            log::info!(
-                "tracked torrents dropped, since the access list doesn't allow them any more: {dropped}"
-            );
-        }
-    }
-}
-
-/// Records to clean in one slice, so that the whole table is cleaned once in the interval.
-fn slice(records: u32, interval_ms: u64) -> u32 {
-    let slices = (interval_ms / SLICE_MS).max(1);
-    // One more: the call that reaches the end of the table stops there.
-    u32::try_from(u64::from(records).div_ceil(slices)).unwrap_or(u32::MAX).saturating_add(1)
-}
-
 fn now() -> Millis {
     Millis(sys::coarse_monotonic_ns() / 1_000_000)
 }
@@ -195,19 +173,26 @@ mod tests {
     use tracker_common::event::AnnounceEvent;
     use tracker_common::table::PeerAddress;
     use tracker_common::wire::AnnounceKind;
+    use tracker_core::HeapSegments;
+    use tracker_core::access_list::Mode;
 
     fn writer() -> (Writer, Vec<EventSink>) {
         let mut config = Config::default();
         config.swarm.max_torrents = 100;
         config.swarm.max_peers = 1000;
         let (events, _main_loop) = channel();
-        Writer::start(&config, 1, events).expect("there is memory")
+        let table = table(&config, Box::new(HeapSegments)).expect("there is memory");
+        Writer::start(&config, table, None, 2, events).expect("a thread can be made")
+    }
+
+    fn announce_as(sink: &EventSink, torrent: u8, kind: AnnounceKind, time_ms: u32) {
+        let peer = PeerAddress::v4([192, 0, 2, 1], 6881);
+        assert!(sink.emit(AnnounceEvent::new([torrent; 20], peer, kind, false, time_ms)));
+        sink.wake();
     }
 
     fn announce(sink: &EventSink, torrent: u8) {
-        let peer = PeerAddress::v4([192, 0, 2, 1], 6881);
-        assert!(sink.emit(AnnounceEvent::new([torrent; 20], peer, AnnounceKind::Started, false)));
-        sink.wake();
+        announce_as(sink, torrent, AnnounceKind::Started, now().0 as u32);
     }
 
     fn until(writer: &Writer, name: &str, number: u64) {
@@ -240,12 +225,29 @@ mod tests {
     }
 
     #[test]
-    fn slices_of_an_interval_cover_the_table() {
-        for (records, interval_ms) in
-            [(0, 60_000), (1, 60_000), (599, 60_000), (1_000_000, 60_000), (5, 1000), (u32::MAX, 1000)]
-        {
-            let covered = u64::from(slice(records, interval_ms)) * (interval_ms / SLICE_MS);
-            assert!(covered >= u64::from(records), "{records} in {interval_ms} ms");
+    fn what_is_in_the_queues_is_applied_before_the_end() {
+        let (writer, sinks) = writer();
+        let reader = writer.reader();
+        for torrent in 1..=50 {
+            announce(&sinks[usize::from(torrent) % 2], torrent);
         }
+        let numbers = writer.applied.clone();
+        writer.stop();
+        assert_eq!(reader.totals().torrents, 50);
+        assert_eq!((numbers.queues.load(Ordering::Relaxed), numbers.ring.load(Ordering::Relaxed)), (50, 0));
+    }
+
+    #[test]
+    fn who_stopped_last_is_gone_whichever_queue_it_went_through() {
+        let (writer, sinks) = writer();
+        let started = 2000;
+        for number in 0..started {
+            let (first, second) = (usize::from(number % 2 == 0), usize::from(number % 2 == 1));
+            announce_as(&sinks[first], 1, AnnounceKind::Started, now().0 as u32);
+            announce_as(&sinks[second], 1, AnnounceKind::Stopped, now().0 as u32);
+        }
+        until(&writer, "events_from_sockets", 2 * started);
+        assert_eq!(writer.reader().scrape(&[1; 20]).leechers, 0);
+        writer.stop();
     }
 }

@@ -1,20 +1,79 @@
 //! What stands for the XDP program in a tracker that was built without it.
 
+use std::os::fd::{AsFd, BorrowedFd};
+
 use tracker_common::connection_id::Keys;
 use tracker_common::counters::Counters;
+use tracker_common::event::AnnounceEvent;
 use tracker_common::settings::{Endpoints, Settings};
 
-use super::{AttachError, AttachMode, Prefix};
-use crate::config;
+use super::{AttachError, AttachMode, Prefix, Taken};
+use crate::config::Config;
 use crate::interface::Interface;
 
 /// No value of this type exists: every method is unreachable, and the compiler knows it.
 pub enum Kernel {}
 
+/// Ordinary memory is all there is.
+pub type KernelSegments = tracker_core::HeapSegments;
+
+/// No value of this type exists either.
+#[derive(Debug)]
+pub enum EventRing {}
+
+/// Nor of this.
+#[derive(Clone, Copy, Debug)]
+pub enum RingGauge {}
+
+impl RingGauge {
+    /// Unreachable.
+    pub fn bytes_in_use(&self) -> u64 {
+        match *self {}
+    }
+}
+
+impl EventRing {
+    /// Unreachable.
+    pub fn end(&self) -> u64 {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn take(&mut self, _end: u64, _most: usize, _events: &mut Vec<AnnounceEvent>) -> Taken {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn is_empty(&self) -> bool {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn gauge(&self) -> RingGauge {
+        match *self {}
+    }
+}
+
+impl AsFd for EventRing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match *self {}
+    }
+}
+
 impl Kernel {
     /// Always refuses.
-    pub fn load(_config: &config::Xdp) -> anyhow::Result<Self> {
+    pub fn load(_config: &Config) -> anyhow::Result<Self> {
         anyhow::bail!("this tracker was built without XDP (cargo feature `xdp`)")
+    }
+
+    /// Unreachable.
+    pub fn segments(&mut self) -> anyhow::Result<KernelSegments> {
+        match *self {}
+    }
+
+    /// Unreachable.
+    pub fn events(&mut self) -> anyhow::Result<EventRing> {
+        match *self {}
     }
 
     /// Unreachable.

@@ -1,18 +1,25 @@
 //! Loads the object that is part of this binary, and keeps program, links, maps and pins together.
 
 use anyhow::{Context as _, anyhow};
+use aya::maps::{Map, MapData};
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use tracker_common::settings::names;
 
+use super::EventRing;
+use super::events;
 use super::maps::Maps;
 use super::pin::{self, Pins};
-use crate::{config, privileges};
+use super::segments::KernelSegments;
+use crate::config::Config;
+use crate::privileges;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACKER_EBPF_OBJECT"));
 
 /// The XDP program in the kernel.
+///
+/// Loaded, it answers nothing; attached, it answers from the maps until it is detached.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) links: Vec<FdLink>,
@@ -21,12 +28,12 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the program and makes its maps. Nothing is attached yet.
+    /// Loads the program and makes its maps, as large as the configuration lets the swarm table grow. Nothing is attached yet.
     ///
     /// # Errors
     ///
     /// Missing capabilities by name; otherwise what the kernel said.
-    pub fn load(config: &config::Xdp) -> anyhow::Result<Self> {
+    pub fn load(config: &Config) -> anyhow::Result<Self> {
         let missing = privileges::missing_for_xdp();
         if !missing.is_empty() {
             return Err(anyhow!(
@@ -34,8 +41,15 @@ impl Kernel {
                 missing.join(", ")
             ));
         }
-        let directory = pin::directory(&config.pin_directory);
+        events::check_size(config.xdp.event_ring_bytes)?;
+        let limits = config.limits();
+        let directory = pin::directory(&config.xdp.pin_directory);
         let mut loader = EbpfLoader::new();
+        // Maps of maps are arrays of pointers: 8 bytes for each segment that may ever be.
+        loader
+            .map_max_entries(names::RECORDS, limits.segments())
+            .map_max_entries(names::BUCKETS, limits.bucket_slots())
+            .map_max_entries(names::EVENTS, config.xdp.event_ring_bytes);
         let room = pin::make_room(&directory, &shapes);
         let counters = directory.join(names::COUNTERS);
         if room.is_ok() && counters.exists() {
@@ -64,6 +78,26 @@ impl Kernel {
         Ok(self.ebpf.program_mut(names::PROGRAM).context("the program was loaded")?.try_into()?)
     }
 
+    /// What the swarm table lives in so that the program can read it. Asked for once, before anything is attached.
+    ///
+    /// # Errors
+    ///
+    /// Those of making a thread.
+    pub fn segments(&mut self) -> anyhow::Result<KernelSegments> {
+        let [root, records, buckets] =
+            [names::TABLE, names::RECORDS, names::BUCKETS].map(|name| take(&mut self.ebpf, name));
+        KernelSegments::new(root?, records?, buckets?)
+    }
+
+    /// The ring of the program's announce events. Asked for once.
+    ///
+    /// # Errors
+    ///
+    /// Those of mapping it.
+    pub fn events(&mut self) -> anyhow::Result<EventRing> {
+        EventRing::new(take(&mut self.ebpf, names::EVENTS)?).context("map EVENTS")
+    }
+
     /// Detaches from all interfaces and removes the pins.
     pub fn detach(self) {
         drop(self);
@@ -75,6 +109,14 @@ impl Drop for Kernel {
         // The kernel detaches when the last descriptor of a link is closed.
         self.links.clear();
         self.pins = None;
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<MapData> {
+    let map = ebpf.take_map(name).with_context(|| format!("the BPF object has no map {name}"))?;
+    match map {
+        Map::Array(data) | Map::ArrayOfMaps(data) | Map::RingBuf(data) => Ok(data),
+        _ => Err(anyhow!("map {name} has another type")),
     }
 }
 

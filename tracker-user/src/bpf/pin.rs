@@ -136,7 +136,8 @@ fn data(map: &Map) -> Option<&MapData> {
         | Map::PerCpuArray(data)
         | Map::HashMap(data)
         | Map::LpmTrie(data)
-        | Map::ArrayOfMaps(data) => Some(data),
+        | Map::ArrayOfMaps(data)
+        | Map::RingBuf(data) => Some(data),
         _ => None,
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Used by `udp::worker` and, for the clock, by everything that needs connection-id epochs. [`Batch`] owns all buffers of a worker and
 //! is the only place where the kernel is given pointers; they are made anew before each call, from the buffers as they are, so
-//! no pointer outlives the call it was made for. Tests are below.
+//! no pointer outlives the call it was made for. Sleeping for more than one thing is in [`wait`]. Tests are below.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
+
+pub mod wait;
 
 /// Packets taken from and given to the kernel in one call.
 pub const BATCH: usize = 64;

@@ -223,9 +223,10 @@ mod tests {
     fn worker(
         socket: Socket,
     ) -> (JoinHandle<()>, Arc<Tally>, Arc<AtomicBool>, std::sync::mpsc::Receiver<Event>) {
-        let limits = tracker_core::Limits { max_torrents: 10, max_peers: 100, peer_lifetime_s: 4200 };
+        let limits = tracker_core::Limits { first_buckets: 2, ..tracker_core::Limits::default() };
         let key = tracker_common::siphash::SipKey::from_bytes([1; 16]);
-        let table = tracker_core::TableWriter::new(limits, key).expect("there is memory").reader();
+        let memory = Box::new(tracker_core::HeapSegments);
+        let table = tracker_core::TableWriter::new(limits, key, memory).expect("there is memory").reader();
         let (mut sinks, _source) = tracker_core::queues(1);
         let (events, received) = std::sync::mpsc::channel();
         let tally = Arc::new(Tally::default());

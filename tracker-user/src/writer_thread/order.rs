@@ -213,11 +213,10 @@ mod tests {
         let mut order = Order::default();
         order.sure(0, stopped(1, 3));
         order.sure(1, started(1, u32::MAX));
-        assert_eq!(merged(&mut order, &[started(1, 1)], true), [
-            started(1, u32::MAX),
-            started(1, 1),
-            stopped(1, 3)
-        ]);
+        assert_eq!(
+            merged(&mut order, &[started(1, 1)], true),
+            [started(1, u32::MAX), started(1, 1), stopped(1, 3)]
+        );
     }
 
     const SOURCES: usize = 4;
