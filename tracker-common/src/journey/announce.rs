@@ -7,7 +7,7 @@ use bytemuck::Pod;
 use super::refuse::{ERROR_LEN, refuse};
 use super::Host;
 use crate::frame::{self, Datagram, Frame, Network, OFFSETS, SUM_STEP, UDP_LEN};
-use crate::table::layout::RECORD_BYTES;
+use crate::table::layout::{RECORD_BYTES, WORDS};
 use crate::table::{self, Announcer, PeerFamily, Room};
 use crate::verdict::Verdict;
 use crate::wire::{self, AnnounceKind, Refusal};
@@ -146,8 +146,8 @@ impl<F> FrameRoom<'_, F> {
 
 impl<F: Frame> Room for FrameRoom<'_, F> {
     #[inline(always)]
-    fn put_line(&mut self, at: usize, line: &[u8; RECORD_BYTES]) -> Option<()> {
-        self.frame.store(self.at(at), *line)
+    fn put_line(&mut self, at: usize, line: [u64; WORDS]) -> Option<()> {
+        self.frame.store(self.at(at), line)
     }
 
     #[inline(always)]

@@ -115,7 +115,7 @@ fn put_step<P: PeerFamily, M: TableMemory, R: Room>(
         return end_early(work);
     }
     let (skip, at) = (slot as usize * P::LEN, work.len as usize);
-    if room.put_line(at, bytes_from(&work.line, skip)).is_none() {
+    if room.put_line(at, words_from(&work.line, skip)).is_none() {
         return end_early(work);
     }
     let mut len = peers as usize * P::LEN;
@@ -164,17 +164,21 @@ fn put_spare<P: PeerFamily>(work: &mut Workspace, dice: &mut Dice) -> bool {
     true
 }
 
-/// 64 bytes of a line from byte `skip` (below 64) on; what follows the line's end is anything.
+/// 64 bytes of a line from byte `skip` (below 64) on, in words; what follows the line's end is anything.
 #[inline(always)]
-fn bytes_from(line: &[u64; 2 * WORDS], skip: usize) -> &[u8; RECORD_BYTES] {
+fn words_from(line: &[u64; 2 * WORDS], skip: usize) -> [u64; WORDS] {
     // Opaque, so that LLVM leaves the mask in for the verifier.
     let skip = black_box(skip) & (RECORD_BYTES - 1);
     let bytes: &[u8; 2 * RECORD_BYTES] = bytemuck::cast_ref(line);
-    match bytes.get(skip..).and_then(|bytes| bytes.first_chunk()) {
-        Some(bytes) => bytes,
-        // Not reached: 64 bytes from byte 63 at most of 128.
-        None => bytes.first_chunk().expect("128 bytes have 64"),
+    let mut words = [0; WORDS];
+    for (index, word) in words.iter_mut().enumerate() {
+        let at = skip + 8 * index;
+        // Always there: byte 63 + 56 + 8 of 128. Word by word, or LLVM copies byte by byte.
+        if let Some(bytes) = bytes.get(at..at + 8).and_then(|bytes| bytes.first_chunk()) {
+            *word = u64::from_ne_bytes(*bytes);
+        }
     }
+    words
 }
 
 const NO_DIRECTORY: u32 = u32::MAX;

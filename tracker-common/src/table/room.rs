@@ -2,13 +2,13 @@
 
 use bytemuck::Pod;
 
-use super::layout::RECORD_BYTES;
+use super::layout::{RECORD_BYTES, WORDS};
 
 /// Room for the peers of an answer. Offsets count from the first peer.
 pub trait Room {
-    /// Puts a line's bytes at byte `at`. What lies behind the peers that are meant, up to 64 bytes from `at`, may be overwritten: peers are
+    /// Puts a line's bytes, in words as memory has them, at byte `at`. What lies behind the peers that are meant, up to 64 bytes from `at`, may be overwritten: peers are
     /// put from front to back.
-    fn put_line(&mut self, at: usize, line: &[u8; RECORD_BYTES]) -> Option<()>;
+    fn put_line(&mut self, at: usize, line: [u64; WORDS]) -> Option<()>;
     /// Puts a value at byte `at`; `None` when it doesn't fit.
     fn put<T: Pod>(&mut self, at: usize, value: T) -> Option<()>;
     /// The value at byte `at`.
@@ -21,13 +21,14 @@ pub struct Buffer<'a>(pub &'a mut [u8]);
 
 impl Room for Buffer<'_> {
     #[inline(always)]
-    fn put_line(&mut self, at: usize, line: &[u8; RECORD_BYTES]) -> Option<()> {
+    fn put_line(&mut self, at: usize, line: [u64; WORDS]) -> Option<()> {
+        let line: [u8; RECORD_BYTES] = bytemuck::cast(line);
         let to = self.0.get_mut(at..)?;
         if let Some(to) = to.first_chunk_mut::<RECORD_BYTES>() {
-            *to = *line;
+            *to = line;
         } else {
             for (to, from) in to.iter_mut().zip(line) {
-                *to = *from;
+                *to = from;
             }
         }
         Some(())
