@@ -49,10 +49,9 @@ impl Ours {
         let pins = tempfile::tempdir().context("a temporary directory")?;
         let text = format!(
             "[xdp]\npin_directory = \"{}\"\nevent_ring_bytes = {}\n[protocol]\nmax_response_peers = {max_response_peers}\n\
-             peer_lifetime_s = {}\n[swarm]\nmax_torrents = {}\nmax_peers = {}\n",
+             [swarm]\nmax_torrents = {}\nmax_peers = {}\n",
             pins.path().display(),
             RING_BYTES,
-            limits.peer_lifetime_s,
             limits.max_torrents,
             limits.max_peers,
         );
@@ -73,7 +72,7 @@ impl Ours {
         kernel.set_endpoints(&Endpoints::new(served.map(|ip| SocketAddr::new(ip, SERVER_PORT))))?;
         let segments = kernel.segments()?;
         let events = kernel.events()?;
-        let writer = TableWriter::new(config.limits(), HASH_KEY, Box::new(segments))?;
+        let writer = TableWriter::new(*limits, HASH_KEY, Box::new(segments))?;
         Ok(Self { kernel, writer, events, pins })
     }
 
