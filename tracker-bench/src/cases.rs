@@ -5,7 +5,7 @@ use tracker_lab::traffic::{
     ANNOUNCE_V4_LEN, ANNOUNCE_V6_LEN, CONNECT_V4_LEN, CONNECT_V6_LEN, Traffic, scrape_v4_len,
 };
 
-use crate::drive::Load;
+use crate::drive::{FRAMES, Load};
 use crate::ours;
 use crate::shape::Shape;
 use crate::station::Server;
@@ -56,7 +56,7 @@ pub(crate) fn load(program: &str, shape: Shape, checksum: bool) -> Load {
         checksum: checksum.into(),
         ..Traffic::zeroed()
     };
-    Load { program, bytes: bytes - 1, traffic }
+    Load { program, bytes: bytes - 1, traffic, frames: FRAMES }
 }
 
 const SMALL: Shape = Shape::new(1000, 50);

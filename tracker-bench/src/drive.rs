@@ -17,7 +17,7 @@ pub(crate) const KERNEL_CPU: usize = 0;
 pub(crate) const WRITER_CPU: usize = 1;
 
 /// Frames of one system call. Setting a run up costs about 20 ms whatever its length, most of it waiting.
-const FRAMES: u32 = 1 << 19;
+pub(crate) const FRAMES: u32 = 1 << 19;
 
 /// What to send.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Load {
     /// Bytes of the frame that it is given: one less than the shortest that it makes.
     pub(crate) bytes: usize,
     pub(crate) traffic: Traffic,
+    /// Frames of one system call, [`FRAMES`] in most cases.
+    pub(crate) frames: u32,
 }
 
 /// What came of it.
@@ -69,7 +71,7 @@ pub(crate) fn drive(
                 traffic.epoch = now_epoch();
                 laboratory.set_traffic(&traffic)?;
             }
-            laboratory.generate(load.program, load.bytes, interface, FRAMES)?;
+            laboratory.generate(load.program, load.bytes, interface, load.frames)?;
         }
         let (wall, cpu) = (start.elapsed(), sys::thread_time() - cpu_start);
         let cpu = cpu + Duration::from_nanos(run_time_ns(softirq)? - softirq_before);

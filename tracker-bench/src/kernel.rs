@@ -9,6 +9,7 @@ use aya::programs::loaded_programs;
 use tracker_common::settings::names;
 
 use crate::cases::{Case, Goal};
+use crate::drive::WRITER_CPU;
 use crate::laboratory::Laboratory;
 use crate::report::{Row, Target};
 use crate::rounds::Rounds;
@@ -34,7 +35,7 @@ pub(crate) fn measure(object: &Path, cases: &[Case], rounds: u32, time: Duration
         for (case, kept) in cases.iter().zip(&mut measured) {
             let station = stations.get_mut(&case.server).context("all were made ready above")?;
             let round = station
-                .round(&mut laboratory, &case.load, time)
+                .round(&mut laboratory, &case.load, time, WRITER_CPU)
                 .with_context(|| format!("case {}", case.id))?;
             if number > 0 {
                 eprintln!("round {number}, {}: {:.0} ns a packet", case.id, cost(&round));

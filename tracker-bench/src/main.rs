@@ -2,6 +2,8 @@
 //!
 //! - [`cases`]: what is measured; [`kernel`]: how; [`report`], [`rounds`], [`machine`]: what is made of it.
 //! - [`writer`]: the writer's time and the table's memory.
+//! - [`flood`]: more offered than can be answered.
+//! - [`sockets`]: trackers under ordinary clients, aquatic_udp among them.
 //! - [`cable`]: namespaces and a veth pair; [`station`]: a program on one; [`drive`]: the generator, one round.
 //! - [`laboratory`]: the laboratory's own BPF programs; [`mod@reference`], [`ours`]: the tables that are measured beside each other.
 //! - [`stress`]: every answer checked while the writer churns.
@@ -12,6 +14,7 @@
 mod cable;
 mod cases;
 mod drive;
+mod flood;
 mod kernel;
 mod laboratory;
 mod machine;
@@ -20,6 +23,7 @@ mod reference;
 mod report;
 mod rounds;
 mod shape;
+mod sockets;
 mod station;
 mod stress;
 mod sys;

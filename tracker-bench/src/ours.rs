@@ -21,7 +21,7 @@ use tracker_user::interface::{self, Interface};
 use crate::cable::Cable;
 use crate::reference::Consumed;
 use crate::shape::Shape;
-use crate::{drive, sys};
+use crate::sys;
 
 /// Keys of connection ids, the same in the generator.
 pub(crate) fn keys() -> Keys {
@@ -104,9 +104,9 @@ impl Ours {
         self.kernel.counters()
     }
 
-    /// Takes events until `stop` and applies them, on the writer's CPU.
-    pub(crate) fn consume(&mut self, stop: &AtomicBool) -> Result<Consumed> {
-        consume(&mut self.writer, &mut self.events, drive::WRITER_CPU, stop)
+    /// Takes events until `stop` and applies them, on this CPU.
+    pub(crate) fn consume(&mut self, cpu: usize, stop: &AtomicBool) -> Result<Consumed> {
+        consume(&mut self.writer, &mut self.events, cpu, stop)
     }
 }
 
@@ -114,7 +114,7 @@ impl Ours {
 const RING_BYTES: u32 = 1 << 24;
 
 /// Takes events until `stop` and applies them.
-pub(crate) fn consume(
+fn consume(
     writer: &mut TableWriter,
     ring: &mut EventRing,
     cpu: usize,

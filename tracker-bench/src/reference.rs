@@ -11,8 +11,8 @@ use tracker_lab::{names, population};
 
 use crate::cable::Cable;
 use crate::laboratory::Laboratory;
+use crate::shape::Shape;
 use crate::sys::{self, Shared};
-use crate::{drive, shape::Shape};
 
 /// A loaded reference with a full table.
 pub(crate) struct Reference {
@@ -101,9 +101,9 @@ impl Reference {
         self.laboratory.attach(program, &cable.server, &cable.server_interface)
     }
 
-    /// Takes events until `stop`, and looks each peer up in its torrent's lines.
-    pub(crate) fn consume(&mut self, stop: &AtomicBool) -> Result<Consumed> {
-        sys::pin(drive::WRITER_CPU)?;
+    /// Takes events until `stop` on this CPU, and looks each peer up in its torrent's lines.
+    pub(crate) fn consume(&mut self, cpu: usize, stop: &AtomicBool) -> Result<Consumed> {
+        sys::pin(cpu)?;
         let (torrents, lines) = (self.torrents.values(), self.lines.values());
         let mut consumed = Consumed::default();
         let mut found = 0u64;

@@ -84,12 +84,13 @@ impl Station {
         Ok(Self { cable, answerer })
     }
 
-    /// One round. Events are taken by a thread on the writer's CPU meanwhile.
+    /// One round. Events are taken by a thread on the CPU `cpu` meanwhile.
     pub(crate) fn round(
         &mut self,
         laboratory: &mut Laboratory,
         load: &Load,
         time: Duration,
+        cpu: usize,
     ) -> Result<Round> {
         let before = self.counters()?;
         let stop = AtomicBool::new(false);
@@ -97,8 +98,8 @@ impl Station {
         let (driven, consumed) = thread::scope(|scope| {
             let consumer = scope.spawn(|| match answerer {
                 Answerer::Plain => Ok(Consumed::default()),
-                Answerer::Reference(reference) => reference.consume(&stop),
-                Answerer::Ours(ours) => ours.consume(&stop),
+                Answerer::Reference(reference) => reference.consume(cpu, &stop),
+                Answerer::Ours(ours) => ours.consume(cpu, &stop),
             });
             let driven = drive(laboratory, cable, load, time);
             stop.store(true, Ordering::Release);
@@ -120,13 +121,6 @@ impl Station {
             Verdict::ALL.iter().filter(|verdict| verdict.class() == class).map(|v| counters.of(*v)).sum()
         };
         Ok([counters.of(Verdict::PassEventRing), of_class(Class::Pass), of_class(Class::Drop)])
-    }
-
-    pub(crate) fn ours(&mut self) -> Option<&mut Ours> {
-        match &mut self.answerer {
-            Answerer::Ours(ours) => Some(ours),
-            _ => None,
-        }
     }
 
     pub(crate) fn reference(&mut self) -> Option<&mut Reference> {

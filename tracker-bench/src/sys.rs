@@ -24,6 +24,16 @@ pub(crate) fn pin_thread(thread: u32, cpu: usize) -> io::Result<()> {
     pin_to(thread.cast_signed(), &set)
 }
 
+/// Lets another thread run before all ordinary ones (SCHED_FIFO).
+pub(crate) fn prefer_thread(thread: u32) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: the kernel reads the parameters.
+    match unsafe { libc::sched_setscheduler(thread.cast_signed(), libc::SCHED_FIFO, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 fn pin_to(thread: i32, set: &libc::cpu_set_t) -> io::Result<()> {
     // SAFETY: the kernel reads the set, whose size is given.
     match unsafe { libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), set) } {

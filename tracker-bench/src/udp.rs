@@ -11,7 +11,8 @@ use clap::{Args, ValueEnum};
 use crate::machine::Machine;
 use crate::report::{self, Conditions, Row};
 use crate::rounds::Rounds;
-use crate::{cases, kernel, writer};
+use crate::sockets::{self, Programs};
+use crate::{cases, flood, kernel, writer};
 
 /// Flags of `udp`.
 #[derive(Args, Clone)]
@@ -31,6 +32,8 @@ pub(crate) struct Flags {
     /// The laboratory's BPF object
     #[arg(long, value_name = "FILE", default_value = "target/bpf/lab")]
     lab: PathBuf,
+    #[command(flatten)]
+    programs: Programs,
     /// Only this part, and its rows as JSON to stdout
     #[arg(long, hide = true)]
     part: Option<Part>,
@@ -44,22 +47,28 @@ pub(crate) struct Flags {
 enum Part {
     /// Costs above the floor.
     Kernel,
+    /// More offered than can be answered.
+    Flood,
     /// The writer's time an event.
     Writer,
     /// Memory of full tables.
     Memory,
     /// Costs with the largest table.
     Huge,
+    /// Ordinary clients.
+    Clients,
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Kernel, Self::Writer, Self::Memory, Self::Huge];
+    const ALL: [Self; 6] = [Self::Kernel, Self::Flood, Self::Clients, Self::Writer, Self::Memory, Self::Huge];
 
     /// Names of its cases, floors aside.
     fn cases(self) -> Vec<String> {
         let ids = |cases: Vec<cases::Case>| cases.into_iter().map(|case| case.id).collect();
         match self {
             Self::Kernel => ids(cases::all()),
+            Self::Flood => flood::cases(),
+            Self::Clients => sockets::cases(),
             Self::Writer => writer::WRITER.map(str::to_owned).to_vec(),
             Self::Memory => writer::memory_cases(),
             Self::Huge => ids(cases::huge().split_off(2)),
@@ -74,7 +83,7 @@ impl Part {
     /// Its rows, from one child or several.
     fn rows(self, flags: &Flags) -> Result<Vec<Row>> {
         match self {
-            Self::Kernel | Self::Huge => in_child(flags, self, &flags.only),
+            Self::Kernel | Self::Flood | Self::Clients | Self::Huge => in_child(flags, self, &flags.only),
             Self::Writer => {
                 let rounds: Vec<_> =
                     (0..flags.rounds).map(|_| in_child(flags, self, &[])).collect::<Result<_>>()?;
@@ -103,6 +112,8 @@ impl Part {
                 let cases = cases::choose(cases::all(), &flags.only);
                 kernel::measure(&flags.lab, &cases, flags.rounds, time)
             }
+            Self::Flood => flood::measure(&flags.lab, &flags.only, flags.rounds, time),
+            Self::Clients => sockets::measure(&flags.programs, &flags.only, flags.rounds, flags.seconds),
             Self::Writer => writer::events(flags.heap),
             Self::Memory => writer::memory(flags.only.first().context("a memory case is named")?, flags.heap),
             Self::Huge => kernel::measure(&flags.lab, &cases::huge(), flags.rounds, time),
@@ -156,6 +167,7 @@ fn in_child(flags: &Flags, part: Part, only: &[String]) -> Result<Vec<Row>> {
     let mut command = Command::new(program);
     command.args(["udp", "--part", &name, "--rounds", &flags.rounds.to_string()]);
     command.args(["--seconds", &flags.seconds.to_string()]).arg("--lab").arg(&flags.lab);
+    command.args(flags.programs.flags());
     if !only.is_empty() {
         command.args(["--only", &only.join(",")]);
     }

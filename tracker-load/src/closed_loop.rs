@@ -40,7 +40,7 @@ pub(crate) struct Load {
 #[derive(Clone, Copy)]
 pub(crate) enum Workload {
     Connect,
-    Announce { torrents: u32, peers: u16, want: i32 },
+    Announce { torrents: u32, peers: u16, want: i32, leechers: bool },
 }
 
 /// What came of it, within the measured time.
@@ -85,6 +85,13 @@ pub(crate) fn run(load: &Load) -> Result<Measured> {
     let mut clients = clients(load)?;
     let mut measured = Measured::new();
     drive(&mut clients, &mut population, &mut measured, load.warmup, None)?;
+    while population.is_incomplete() {
+        let answers = measured.answers;
+        drive(&mut clients, &mut population, &mut measured, LOST_AFTER, None)?;
+        if measured.answers == answers {
+            bail!("{} doesn't answer", load.target);
+        }
+    }
 
     measured = Measured::new();
     let cpu_before = cpu_times(load)?;
@@ -155,6 +162,14 @@ struct Population {
 }
 
 impl Population {
+    /// True while there are peers that haven't announced yet.
+    fn is_incomplete(&self) -> bool {
+        match self.workload {
+            Workload::Connect => false,
+            Workload::Announce { torrents, peers, .. } => self.drawn < u64::from(torrents) * u64::from(peers),
+        }
+    }
+
     /// Everybody once, torrent by torrent within a rank of peers, then at random.
     fn draw(&mut self, torrents: u32, peers: u16) -> Peer {
         let (torrents, peers) = (u64::from(torrents), u64::from(peers));
@@ -293,7 +308,7 @@ fn next_request(
     transaction: u32,
     now: Instant,
 ) -> Option<(Request, bool)> {
-    let Workload::Announce { torrents, peers, want } = population.workload else {
+    let Workload::Announce { torrents, peers, want, leechers } = population.workload else {
         return Some((Request::connect(transaction), true));
     };
     if !*connecting && connection.is_none_or(|(_, since)| now - since > RENEW_AFTER) {
@@ -301,7 +316,8 @@ fn next_request(
         return Some((Request::connect(transaction), true));
     }
     let (id, _) = (*connection)?;
-    let peer = population.draw(torrents, peers);
+    let mut peer = population.draw(torrents, peers);
+    peer.seeder &= !leechers;
     Some((Request::announce(id, transaction, &peer, want), false))
 }
 
@@ -370,7 +386,7 @@ mod tests {
     #[test]
     fn announces_carry_the_connection_id() {
         let (target, stop) = tracker(honest);
-        let measured = measure(target, Workload::Announce { torrents: 3, peers: 5, want: 50 }, 1000);
+        let measured = measure(target, Workload::Announce { torrents: 3, peers: 5, want: 50, leechers: false }, 1000);
         stop();
         assert!(measured.answers >= 1000, "{}", measured.answers);
         assert_eq!((measured.errors, measured.wrong, measured.peers), (0, 0, measured.answers));
@@ -390,7 +406,7 @@ mod tests {
 
     #[test]
     fn population_is_announced_completely_before_chance_begins() {
-        let workload = Workload::Announce { torrents: 3, peers: 5, want: 50 };
+        let workload = Workload::Announce { torrents: 3, peers: 5, want: 50, leechers: false };
         let mut population = Population { workload, drawn: 0, random: 1 };
         let mut seen: Vec<Peer> = Vec::new();
         for _ in 0..15 {

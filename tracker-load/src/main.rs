@@ -54,6 +54,9 @@ enum Udp {
         /// Peers wanted in an answer; -1 leaves it to the tracker
         #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
         want: i32,
+        /// Everybody is a leecher, so that everybody may be given to everybody
+        #[arg(long)]
+        leechers: bool,
     },
 }
 
@@ -65,7 +68,7 @@ struct Common {
     /// Measured time
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
     seconds: f64,
-    /// Time before that, not measured
+    /// Time before that, not measured; announces are not measured before every peer has announced once
     #[arg(long, default_value_t = 0.5, value_parser = seconds)]
     warmup: f64,
     /// Stop after so many measured answers
@@ -96,8 +99,8 @@ fn main() -> ExitCode {
     let Protocol::Udp(udp) = Cli::parse().protocol;
     let (common, workload) = match udp {
         Udp::Connect(common) => (common, Workload::Connect),
-        Udp::Announce { common, torrents, peers, want } => {
-            (common, Workload::Announce { torrents, peers, want })
+        Udp::Announce { common, torrents, peers, want, leechers } => {
+            (common, Workload::Announce { torrents, peers, want, leechers })
         }
     };
     let load = Load {
