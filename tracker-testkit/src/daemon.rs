@@ -31,6 +31,8 @@ pub struct Configuration {
     pub interfaces: Vec<String>,
     /// `off`, `native`, `generic` or `auto`.
     pub xdp: &'static str,
+    /// What the XDP program answers: `all` or `connect`.
+    pub answer: &'static str,
     /// Directory on a BPF file system.
     pub pins: Option<PathBuf>,
     /// Lists and policies.
@@ -48,6 +50,7 @@ impl Configuration {
             addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
             interfaces: Vec::new(),
             xdp: "off",
+            answer: "all",
             pins: None,
             setup: Setup::default(),
             access_list: None,
@@ -58,6 +61,11 @@ impl Configuration {
     /// With the XDP program at an interface.
     pub fn with_xdp(self, mode: &'static str, interface: &str, pins: &Path) -> Self {
         Self { interfaces: vec![interface.to_owned()], xdp: mode, pins: Some(pins.to_owned()), ..self }
+    }
+
+    /// With an XDP program that answers `all` or `connect`.
+    pub fn answering(self, answer: &'static str) -> Self {
+        Self { answer, ..self }
     }
 
     /// With lists and policies, for hosts of these addresses and a path's marker torrents.
@@ -114,6 +122,7 @@ impl Home {
         line("state_directory = ", path("state"));
         line("[xdp]", String::new());
         line("mode = ", format!("{:?}", configuration.xdp));
+        line("answer = ", format!("{:?}", configuration.answer));
         line("interfaces = ", format!("{:?}", configuration.interfaces));
         line("pin_directory = ", format!("{pins:?}"));
         line("[udp]", String::new());

@@ -1,7 +1,7 @@
 //! U06–U14: the fields of an announce.
 
 use super::Expected::{Accepted, Error};
-use super::{Rows, Scene, Setup, Source, Step, announced, announced_some, scraped};
+use super::{Family, Rows, Scene, Setup, Source, Step, announced, announced_some, scraped};
 use crate::payload::{Announce, event, option};
 
 const TOO_SHORT: &str = "announce request too short";
@@ -196,15 +196,18 @@ fn roles(rows: &mut Rows) {
             s.host(1).scrapes(&[s.hash(0)], scraped(&[(0, 0, 1)])),
         ]
     });
+    // "Counts": who leaves a large torrent isn't looked for, so it still counts in its own answer. Two IPv6 peers make a torrent large,
+    // four IPv4 peers do.
     rows.both("U13", "a stopped peer leaves; its answer has counts and no peers", |s| {
         let stopped = Announce { event: event::STOPPED, ..s.leecher() };
+        let own = u32::from(s.family == Family::V6);
         vec![
             s.host(0).announces(s.leecher(), announced(0, 1, &[])),
             s.host(1).announces(s.seeder(), announced(1, 1, &[peer(s.host(0))])),
             s.host(2).announces(s.leecher(), announced(1, 2, &[peer(s.host(0)), peer(s.host(1))])),
-            s.host(0).announces(stopped, announced(1, 1, &[])),
+            s.host(0).announces(stopped, announced(1, 1 + own, &[])),
             s.host(2).announces(s.leecher(), announced(1, 1, &[peer(s.host(1))])),
-            s.host(1).announces(Announce { event: event::STOPPED, ..s.seeder() }, announced(0, 1, &[])),
+            s.host(1).announces(Announce { event: event::STOPPED, ..s.seeder() }, announced(own, 1, &[])),
             s.host(2).announces(s.leecher(), announced(0, 1, &[])),
         ]
     });
@@ -224,7 +227,7 @@ fn roles(rows: &mut Rows) {
         vec![
             s.host(0).announces(Announce { port: 1, ..s.leecher() }, Accepted),
             s.host(0).announces(Announce { port: 2, ..s.leecher() }, Accepted),
-            s.host(0).announces(stopped, announced(0, 1, &[])),
+            s.host(0).announces(stopped, announced(0, 1 + u32::from(s.family == Family::V6), &[])),
             s.host(1).announces(s.leecher(), announced(0, 2, &[(s.host(0), 1)])),
         ]
     });
@@ -265,7 +268,8 @@ fn completed(rows: &mut Rows) {
             steps.push(s.host(n).announces(completed.clone(), Accepted));
         }
         steps.push(s.host(9).scrapes(&[s.hash(0)], scraped(&[(4, 4, 1)])));
-        steps.push(s.host(0).announces(stopped, announced(3, 1, &[])));
+        // Five peers are many in both families: it still counts.
+        steps.push(s.host(0).announces(stopped, announced(4, 1, &[])));
         steps.push(s.host(9).scrapes(&[s.hash(0)], scraped(&[(3, 4, 1)])));
         steps
     });

@@ -77,9 +77,10 @@ impl KernelSegments {
     /// # Errors
     ///
     /// Those of making a thread.
-    pub(super) fn new(root: MapData, records: MapData, buckets: MapData) -> anyhow::Result<Self> {
+    pub fn new(root: MapData, records: MapData, buckets: MapData) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared::default());
         let end = records.info().context("asking for the size of the record space")?.max_entries();
+        warn_of_few_mappings(end);
         let maker =
             Maker { records, buckets, next: 0, end, unplaced: Vec::new(), shared: Arc::clone(&shared) };
         let maker = thread::Builder::new()
@@ -262,6 +263,23 @@ fn make(number: u32) -> Result<Made, String> {
     let words = mapped(map.map(), 0, SEGMENT_RECORDS as usize * WORDS, Access::Write)
         .map_err(|error| format!("mapping a segment of the swarm table: {}", explain_mapping(&error)))?;
     Ok(Made { number, map, words: records(words) })
+}
+
+/// Mappings that a process has besides segments: binary, libraries, stacks, heaps.
+const OTHER_MAPPINGS: u32 = 500;
+
+fn warn_of_few_mappings(segments: u32) {
+    let path = "/proc/sys/vm/max_map_count";
+    let allowed = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    if let Some(allowed) = allowed
+        && allowed < segments.saturating_add(OTHER_MAPPINGS)
+    {
+        log::warn!(
+            "swarm.max_torrents and swarm.max_peers allow a table of up to {segments} segments of 512 KiB, each of them a mapping, \
+             and vm.max_map_count only {allowed} mappings: a very large swarm needs `sysctl vm.max_map_count={}`",
+            segments.saturating_add(OTHER_MAPPINGS)
+        );
+    }
 }
 
 /// The words of a mapping as records. Mappings begin at pages, so records begin at cache lines.

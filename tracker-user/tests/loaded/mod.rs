@@ -1,18 +1,31 @@
 //! The XDP program as the kernel has it: loaded, with maps to fill, and run on frames by BPF_PROG_TEST_RUN.
 //!
-//! Shared by the tests that need the loaded program but no traffic. Maps are written as plain bytes, not through the daemon's code.
+//! Shared by the tests that need the loaded program but no traffic. Maps are written as plain bytes, not through the daemon's code; only
+//! the swarm table's memory comes from there ([`KernelSegments`]), as nothing else can be mapped without unsafe code. What the
+//! program emits is read by aya's reader of rings, not by the daemon's.
+//!
+//! - `table`: the swarm table's memory as this process sees it, for tests that run the read path on it.
+
+// Each test has a use for another part.
+#![allow(dead_code, reason = "shared by several tests")]
+
+pub(crate) mod table;
 
 use std::net::IpAddr;
 
-use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
-use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, MapData, PerCpuArray};
+use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
-use bytemuck::Pod;
+use aya::{Ebpf, EbpfLoader};
+use bytemuck::{Pod, Zeroable as _};
 use tracker_common::connection_id::Keys;
 use tracker_common::counters::Counters;
+use tracker_common::event::AnnounceEvent;
+use tracker_common::scratch::Scratch;
 use tracker_common::settings::{Endpoints, Settings, block4_bit, names};
 use tracker_common::verdict::{Class, Verdict};
+use tracker_core::Limits;
+use tracker_user::bpf::KernelSegments;
 
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
@@ -26,18 +39,89 @@ pub(crate) struct Outcome {
     pub(crate) frame: Vec<u8>,
 }
 
+/// Bytes of the ring of events, if nothing else is asked for.
+const RING_BYTES: u32 = 1 << 16;
+
+/// What a record of the ring takes besides its event: a header.
+const RING_HEADER_BYTES: u32 = 8;
+
+const SCRATCH_WORDS: usize = size_of::<Scratch>() / 8;
+
+type Scratches<T> = PerCpuArray<T, [u64; SCRATCH_WORDS]>;
+
+/// Limits of the tables in these tests; the first index is small, so that others follow.
+pub(crate) fn limits() -> Limits {
+    Limits { max_torrents: 10_000, max_peers: 100_000, first_buckets: 64, ..Limits::default() }
+}
+
 pub(crate) struct LoadedProgram {
     pub(crate) ebpf: Ebpf,
+    events: RingBuf<MapData>,
 }
 
 impl LoadedProgram {
     /// Loads the program; every instance has maps of its own.
     pub(crate) fn load() -> Self {
-        let mut ebpf = Ebpf::load_file(env!("TRACKER_EBPF_OBJECT")).expect("the kernel takes the maps");
+        Self::with_ring(RING_BYTES)
+    }
+
+    /// The same with a ring of events of so many bytes, a power of two and a whole number of pages.
+    pub(crate) fn with_ring(bytes: u32) -> Self {
+        let limits = limits();
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(names::RECORDS, limits.segments())
+            .map_max_entries(names::BUCKETS, limits.bucket_slots())
+            .map_max_entries(names::EVENTS, bytes)
+            .load_file(env!("TRACKER_EBPF_OBJECT"))
+            .expect("the kernel takes the maps");
         let program: &mut Xdp =
             ebpf.program_mut(names::PROGRAM).expect("the program is there").try_into().unwrap();
         program.load().expect("the verifier takes the program");
-        Self { ebpf }
+        let events = ebpf.take_map(names::EVENTS).expect("the ring is there").try_into().unwrap();
+        Self { ebpf, events }
+    }
+
+    /// The swarm table's memory. Asked for once.
+    pub(crate) fn segments(&mut self) -> KernelSegments {
+        let [root, records, buckets] =
+            [names::TABLE, names::RECORDS, names::BUCKETS].map(|name| {
+                match self.ebpf.take_map(name).expect("the map is there") {
+                    Map::Array(data) | Map::ArrayOfMaps(data) => data,
+                    other => panic!("{name} is {other:?}"),
+                }
+            });
+        KernelSegments::new(root, records, buckets).expect("a thread")
+    }
+
+    /// Takes what the program has emitted since the last time.
+    pub(crate) fn events(&mut self) -> Vec<AnnounceEvent> {
+        let mut events = Vec::new();
+        while let Some(record) = self.events.next() {
+            events.push(bytemuck::pod_read_unaligned(&record));
+        }
+        events
+    }
+
+    /// Events that a ring of so many bytes has room for.
+    pub(crate) fn events_in(bytes: u32) -> u32 {
+        bytes / (size_of::<AnnounceEvent>() as u32 + RING_HEADER_BYTES)
+    }
+
+    /// Sets the state of the program's random numbers, wherever it runs next.
+    pub(crate) fn set_random(&mut self, state: u64) {
+        let mut map = Scratches::try_from(self.ebpf.map_mut(names::SCRATCH).unwrap()).unwrap();
+        let scratch = Scratch { random: state, ..Scratch::zeroed() };
+        let cpus = map.get(&0, 0).unwrap().len();
+        let values = PerCpuValues::try_from(vec![bytemuck::cast(scratch); cpus]).unwrap();
+        map.set(0, values, 0).unwrap();
+    }
+
+    /// The clock that the program has read since [`LoadedProgram::set_random`], if it has: `CLOCK_MONOTONIC_COARSE` in nanoseconds.
+    pub(crate) fn clock(&self) -> Option<u64> {
+        let map = Scratches::try_from(self.ebpf.map(names::SCRATCH).unwrap()).unwrap();
+        let values = map.get(&0, 0).unwrap();
+        let read = |value: &[u64; SCRATCH_WORDS]| bytemuck::cast::<_, Scratch>(*value).now_ns;
+        values.iter().map(read).find(|now_ns| *now_ns != 0)
     }
 
     pub(crate) fn set_settings(&mut self, settings: &Settings) {
@@ -57,7 +141,7 @@ impl LoadedProgram {
         let map = self.ebpf.map_mut(name).unwrap();
         let words: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(value));
         match words.len() {
-            4 => set_words::<4>(map, words),
+            8 => set_words::<8>(map, words),
             16 => set_words::<16>(map, words),
             514 => set_words::<514>(map, words),
             other => panic!("{name}: no map has values of {other} words"),
@@ -145,7 +229,7 @@ impl LoadedProgram {
     }
 }
 
-fn set_words<const N: usize>(map: &mut aya::maps::Map, words: &[u32]) {
+fn set_words<const N: usize>(map: &mut Map, words: &[u32]) {
     let words: [u32; N] = words.try_into().unwrap();
     Array::<_, [u32; N]>::try_from(map).unwrap().set(0, words, 0).unwrap();
 }

@@ -18,21 +18,38 @@ pub(crate) struct Running {
     clients: Sockets,
     daemon: Daemon,
     home: Home,
-    /// Whether the kernel has to have answered.
-    kernel_answers: bool,
-    /// Connects that the kernel has to leave to the sockets.
-    odd_connects: u64,
+    /// What the kernel has to have answered.
+    kernel: Kernel,
+    /// Requests that the kernel has to leave to the sockets, whatever it answers.
+    odd: Requests,
     /// Requests from where nobody can be.
     odd_sources: u64,
     // Dropped last: the tracker's last acts are to detach and to remove its pins.
-    _pins: Option<BpfFileSystem>,
-    _cable: Option<Cable>,
+    pins: Option<BpfFileSystem>,
+    cable: Option<Cable>,
+}
+
+/// What the XDP program answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kernel {
+    Nothing,
+    #[cfg(feature = "xdp")]
+    Connects,
+    #[cfg(feature = "xdp")]
+    All,
+}
+
+/// Numbers of requests.
+#[derive(Clone, Copy, Debug, Default)]
+struct Requests {
+    connects: u64,
+    others: u64,
 }
 
 /// Sockets alone, both families, on loopback in a namespace.
 pub(crate) fn on_loopback(setup: &Setup) -> Running {
     let configuration = Configuration::sockets(&["127.0.0.1:0", "[::1]:0"]);
-    in_own_namespace(configuration, None, setup)
+    in_own_namespace(configuration, setup)
 }
 
 /// Generic XDP on `lo`, in a namespace.
@@ -41,10 +58,16 @@ pub(crate) fn on_loopback_with_generic_xdp(setup: &Setup) -> Running {
     let pins = BpfFileSystem::mount();
     let configuration =
         Configuration::sockets(&["127.0.0.1:0", "[::1]:0"]).with_xdp("generic", "lo", &pins.path());
-    in_own_namespace(configuration, Some(pins), setup)
+    let mut running = in_own_namespace(configuration, setup);
+    running.kernel = Kernel::All;
+    running.pins = Some(pins);
+    running
 }
 
-fn in_own_namespace(configuration: Configuration, pins: Option<BpfFileSystem>, setup: &Setup) -> Running {
+/// UDP payload of the largest IPv4 packet that arrives in one frame of 1,500 bytes, and the longest that the program looks at.
+const LONGEST_V4: usize = 1500 - 20 - 8;
+
+fn in_own_namespace(configuration: Configuration, setup: &Setup) -> Running {
     let namespace = Arc::new(Namespace::new());
     namespace.own_networks("10.77.0.0/16", "fd77::/64");
     let home = Home::new(env!("CARGO_BIN_EXE_tracker-user"));
@@ -54,13 +77,13 @@ fn in_own_namespace(configuration: Configuration, pins: Option<BpfFileSystem>, s
         Sockets::new(HOSTS, Some(Arc::clone(&namespace)), daemon.address(false), Some(daemon.address(true)));
     Running {
         clients,
-        kernel_answers: pins.is_some(),
-        odd_connects: 0,
+        kernel: Kernel::Nothing,
+        odd: Requests::default(),
         odd_sources: 0,
         daemon,
         home,
-        _pins: pins,
-        _cable: None,
+        pins: None,
+        cable: None,
     }
 }
 
@@ -75,17 +98,17 @@ pub(crate) fn on_loopback_unprivileged(setup: &Setup) -> Running {
         clients,
         daemon,
         home,
-        kernel_answers: false,
-        odd_connects: 0,
+        kernel: Kernel::Nothing,
+        odd: Requests::default(),
         odd_sources: 0,
-        _pins: None,
-        _cable: None,
+        pins: None,
+        cable: None,
     }
 }
 
-/// Native XDP at one end of a cable, clients at the other.
+/// Native XDP at one end of a cable, clients at the other; the kernel answers `all` or `connect`.
 #[cfg(feature = "xdp")]
-pub(crate) fn across_a_cable(setup: &Setup) -> Running {
+pub(crate) fn across_a_cable(setup: &Setup, answer: &'static str) -> Running {
     let cable = Cable::new();
     cable.client_owns("10.77.0.0/16", "fd77::/64");
     let pins = BpfFileSystem::mount();
@@ -93,6 +116,7 @@ pub(crate) fn across_a_cable(setup: &Setup) -> Running {
     let addresses = [format!("{}:0", Cable::SERVER_V4), format!("[{}]:0", Cable::SERVER_V6)];
     let configuration = Configuration::sockets(&addresses.each_ref().map(String::as_str))
         .with_xdp("native", Cable::SERVER_INTERFACE, &pins.path())
+        .answering(answer)
         .with_setup(setup, HOSTS, &MARKERS);
     home.configure(&configuration);
     let daemon = home.start(Some(&cable.server));
@@ -107,11 +131,47 @@ pub(crate) fn across_a_cable(setup: &Setup) -> Running {
         clients,
         daemon,
         home,
-        kernel_answers: true,
-        odd_connects: 0,
+        kernel: match answer {
+            "all" => Kernel::All,
+            _ => Kernel::Connects,
+        },
+        odd: Requests::default(),
         odd_sources: 0,
-        _pins: Some(pins),
-        _cable: Some(cable),
+        pins: Some(pins),
+        cable: Some(cable),
+    }
+}
+
+impl Running {
+    /// Whether the kernel has to leave the request to the sockets.
+    fn is_odd(&self, source: &Source, request: &[u8]) -> bool {
+        // A frame of 1,500 bytes has less room behind an IPv6 header; that of `lo` has more than the program looks at.
+        let in_fragments = self.cable.is_some() && source.family == Family::V6;
+        let longest = if in_fragments { LONGEST_PAYLOAD } else { LONGEST_V4 };
+        source.shape == Shape::Options || request.len() > longest
+    }
+
+    /// Announces and scrapes have been answered where they have to be.
+    fn compare_answers(&self, stats: &serde_json::Value) {
+        const ANSWERS: [&str; 5] =
+            ["announce", "scrape", "error_announce_short", "error_port", "error_full_scrape"];
+        let count = |side: &str, verdict: &str| stats[side][verdict].as_u64().unwrap_or_default();
+        let answers = |side: &str| ANSWERS.map(|verdict| count(side, verdict)).iter().sum::<u64>();
+        match self.kernel {
+            Kernel::Nothing => {}
+            #[cfg(feature = "xdp")]
+            Kernel::Connects => {
+                assert_eq!(answers("kernel"), 0, "{stats}");
+                assert!(answers("sockets") > 0, "{stats}");
+            }
+            #[cfg(feature = "xdp")]
+            Kernel::All => {
+                assert!(answers("kernel") > 0, "{stats}");
+                // A frame that can't grow is no fault of the program's.
+                let passed = self.odd.others + count("kernel", "pass_resize");
+                assert_eq!(answers("sockets"), passed, "the others are the kernel's: {stats}");
+            }
+        }
     }
 }
 
@@ -125,9 +185,14 @@ impl Path for Running {
     }
 
     fn exchange(&mut self, source: &Source, request: &[u8], silence: bool) -> Option<Vec<u8>> {
-        let is_connect = request.starts_with(&payload::header(payload::CONNECT_MAGIC, 0, 0)[..12]);
-        if is_connect && (source.shape == Shape::Options || request.len() > LONGEST_PAYLOAD) {
-            self.odd_connects += 1;
+        if self.is_odd(source, request) {
+            match request.get(8..12) {
+                Some([0, 0, 0, 0]) if request.starts_with(&payload::CONNECT_MAGIC.to_be_bytes()) => {
+                    self.odd.connects += 1;
+                }
+                Some([0, 0, 0, 1 | 2]) => self.odd.others += 1,
+                _ => {}
+            }
         }
         if matches!(source.host, Host::Odd(_)) || source.port == SourcePort::Zero {
             self.odd_sources += 1;
@@ -149,11 +214,11 @@ impl Drop for Running {
         }
         let stats = self.home.stats();
         let count = |side: &str, verdict: &str| stats[side][verdict].as_u64().unwrap_or_default();
-        if self.kernel_answers {
+        if self.kernel != Kernel::Nothing {
             assert!(count("kernel", "connect") > 0, "the kernel answers connects: {stats}");
             assert_eq!(
                 count("sockets", "connect"),
-                self.odd_connects,
+                self.odd.connects,
                 "the others are the kernel's: {stats}"
             );
             assert_eq!(
@@ -166,6 +231,7 @@ impl Drop for Running {
             {
                 assert_eq!(count("sockets", decided), 0, "{decided} is the kernel's to decide: {stats}");
             }
+            self.compare_answers(&stats);
         } else {
             assert!(count("sockets", "connect") > 0, "{stats}");
             assert!(stats["kernel"].as_object().is_none_or(|kernel| kernel.is_empty()), "{stats}");

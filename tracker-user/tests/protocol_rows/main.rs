@@ -2,8 +2,8 @@
 //!
 //! The rows are data in `tracker_testkit::rows`; here are the paths: the handler in memory, the daemon's sockets on
 //! the loopback interface, the XDP program run packet by packet, the daemon with native XDP across a cable, and
-//! the daemon with generic XDP on `lo`. Where XDP is attached, the kernel's counters have to show that the kernel
-//! answered.
+//! the daemon with generic XDP on `lo`; the program once answering everything, and once connects alone. Where XDP is
+//! attached, the counters have to show that the kernel answered what it can.
 
 mod daemon;
 #[cfg(feature = "xdp")]
@@ -53,7 +53,16 @@ fn rows_hold_for_the_program_run_packet_by_packet() {
     if must_skip(&[Requirement::Bpf]) {
         return;
     }
-    check_all(&rows::all(), program::Program::new);
+    check_all(&rows::all(), program::Program::answering_all);
+}
+
+#[cfg(feature = "xdp")]
+#[test]
+fn rows_hold_for_the_program_answering_connects_alone() {
+    if must_skip(&[Requirement::Bpf]) {
+        return;
+    }
+    check_all(&rows::all(), program::Program::answering_connects);
 }
 
 #[cfg(feature = "xdp")]
@@ -62,7 +71,16 @@ fn rows_hold_with_native_xdp_across_a_cable() {
     if must_skip(&[Requirement::Root, Requirement::Bpf]) {
         return;
     }
-    check_all(&rows::all(), daemon::across_a_cable);
+    check_all(&rows::all(), |setup| daemon::across_a_cable(setup, "all"));
+}
+
+#[cfg(feature = "xdp")]
+#[test]
+fn rows_hold_with_native_xdp_answering_connects_alone() {
+    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
+        return;
+    }
+    check_all(&rows::all(), |setup| daemon::across_a_cable(setup, "connect"));
 }
 
 #[cfg(feature = "xdp")]

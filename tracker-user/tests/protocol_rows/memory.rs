@@ -4,12 +4,15 @@ use std::net::SocketAddr;
 
 use bytemuck::Zeroable as _;
 use tracker_common::connection_id::{EPOCH_NS, Keys};
+use tracker_common::event::AnnounceEvent;
 use tracker_common::siphash::SipKey;
 use tracker_common::sketch::Sketch;
 use tracker_common::verdict::Verdict;
 use tracker_core::policy::BadConnectionId;
 use tracker_core::udp::{self, ANSWER_ROOM, Context};
-use tracker_core::{AccessList, BlockList, Limits, Millis, Policy, TableReader, TableWriter};
+use tracker_core::{
+    AccessList, BlockList, HeapSegments, Limits, Millis, Policy, Segments, TableReader, TableWriter,
+};
 use tracker_testkit::rows::{Family, Host, Need, Setup, Shape, Source, SourcePort};
 use tracker_testkit::run::{self, Hosts, Path};
 
@@ -38,8 +41,14 @@ pub(crate) struct Memory {
 
 impl Memory {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let limits = Limits { max_torrents: 10_000, max_peers: 100_000, peer_lifetime_s: 4200 };
-        let writer = TableWriter::new(limits, SipKey { k0: 1, k1: 2 }).expect("a small table");
+        let limits =
+            Limits { max_torrents: 10_000, max_peers: 100_000, first_buckets: 64, ..Limits::default() };
+        Self::with_table(setup, limits, Box::new(HeapSegments))
+    }
+
+    /// With a table in other memory.
+    pub(crate) fn with_table(setup: &Setup, limits: Limits, segments: Box<dyn Segments>) -> Self {
+        let writer = TableWriter::new(limits, SipKey { k0: 1, k1: 2 }, segments).expect("a small table");
         Self {
             reader: writer.reader(),
             writer,
@@ -78,9 +87,14 @@ impl Memory {
         let mut out = [0; ANSWER_ROOM];
         let handled = udp::handle(request, source, &context, &mut self.errors, &mut out);
         if let Some(event) = handled.event {
-            self.writer.apply(&event, Millis(self.now_ns / 1_000_000));
+            self.apply(&event);
         }
         (handled.verdict, (handled.len > 0).then(|| out[..handled.len].to_vec()))
+    }
+
+    /// Applies an event to the table.
+    pub(crate) fn apply(&mut self, event: &AnnounceEvent) {
+        self.writer.apply(event, Millis(self.now_ns / 1_000_000));
     }
 }
 

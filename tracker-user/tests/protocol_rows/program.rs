@@ -1,11 +1,12 @@
 //! The XDP program run packet by packet (BPF_PROG_TEST_RUN), with the handler in memory behind it.
 //!
-//! What the program passes on goes where the kernel's stack would take it: wrong checksums nowhere, everything else,
-//! fragments put together, to the handler. Answers are read by the independent reader of the testkit.
+//! Both read one table, in memory shared with the kernel. What the program passes on goes where the kernel's stack would take it: wrong
+//! checksums nowhere, everything else, fragments put together, to the handler; what it emits is applied before the next packet.
+//! Answers are read by the independent reader of the testkit.
 
 use std::net::SocketAddr;
 
-use tracker_common::settings::{Endpoints, Settings, access_mode};
+use tracker_common::settings::{Endpoints, Settings, access_mode, answer};
 use tracker_common::verdict::{Class, Verdict};
 use tracker_core::access_list::Mode;
 use tracker_testkit::packet::{self, Checksum, PacketBuilder};
@@ -14,7 +15,7 @@ use tracker_testkit::run::{Hosts, Path};
 use tracker_testkit::verify;
 use tracker_user::udp::sys::coarse_monotonic_ns;
 
-use crate::loaded::{LoadedProgram, Outcome};
+use crate::loaded::{self, LoadedProgram, Outcome};
 use crate::memory::{self, HOSTS, LONGEST_PAYLOAD, Memory};
 
 const SERVER_V4: &str = "10.99.0.2:6969";
@@ -27,12 +28,24 @@ const INGRESS: u32 = 1;
 pub(crate) struct Program {
     loaded: LoadedProgram,
     behind: Memory,
+    /// One of [`answer`].
+    answers: u32,
 }
 
 impl Program {
-    pub(crate) fn new(setup: &Setup) -> Self {
-        let behind = Memory::new(setup);
+    /// Announces and scrapes are the program's, too.
+    pub(crate) fn answering_all(setup: &Setup) -> Self {
+        Self::new(setup, answer::ALL)
+    }
+
+    /// Announces and scrapes are left to the handler.
+    pub(crate) fn answering_connects(setup: &Setup) -> Self {
+        Self::new(setup, answer::CONNECT)
+    }
+
+    fn new(setup: &Setup, answers: u32) -> Self {
         let mut loaded = LoadedProgram::load();
+        let behind = Memory::with_table(setup, loaded::limits(), Box::new(loaded.segments()));
         let servers = [SERVER_V4, SERVER_V6].map(|text| text.parse::<SocketAddr>().expect("an address"));
         loaded.set_endpoints(&Endpoints::new(servers));
         loaded.set_keys(&behind.keys);
@@ -53,8 +66,12 @@ impl Program {
             errors_per_window: if setup.bad_connection_id == "drop" { 0 } else { 10 },
             block4: u32::from(!blocked.is_empty()),
             block6: u32::from(!blocked.is_empty()),
+            answer: answers,
+            interval_s: 1800,
+            max_response_peers: setup.max_response_peers,
+            max_scrape_torrents: setup.max_scrape_torrents,
         });
-        Self { loaded, behind }
+        Self { loaded, behind, answers }
     }
 
     /// What the kernel's stack and the daemon do with a request that the program passed on.
@@ -68,18 +85,31 @@ impl Program {
         if plain && source.family != Family::Mapped && request.len() <= LONGEST_PAYLOAD {
             // Everything else is for the program to decide.
             assert!(
-                matches!(
-                    verdict,
-                    Verdict::Announce
-                        | Verdict::Scrape
-                        | Verdict::ErrorAnnounceShort
-                        | Verdict::ErrorPort
-                        | Verdict::ErrorFullScrape
-                ),
+                self.answers == answer::CONNECT
+                    && matches!(
+                        verdict,
+                        Verdict::Announce
+                            | Verdict::Scrape
+                            | Verdict::ErrorAnnounceShort
+                            | Verdict::ErrorPort
+                            | Verdict::ErrorFullScrape
+                    ),
                 "the program left a request to the daemon that got {verdict:?}: {request:02x?}"
             );
         }
         answer
+    }
+}
+
+impl Program {
+    /// Applies what the program has emitted: one event for each announce that it answered.
+    fn apply_events(&mut self, verdict: Verdict) {
+        let events = self.loaded.events();
+        assert_eq!(events.len(), usize::from(verdict == Verdict::Announce), "{verdict:?}");
+        self.behind.now_ns = coarse_monotonic_ns();
+        for event in events {
+            self.behind.apply(&event);
+        }
     }
 }
 
@@ -100,6 +130,7 @@ impl Path for Program {
             assert_eq!(verdict.class(), Class::Pass, "a fragment is the stack's: {frame:02x?}");
         }
         let Outcome { verdict, frame } = self.loaded.run(&last, INGRESS);
+        self.apply_events(verdict);
         match verdict.class() {
             Class::Answer => match verify::answer(&last, &frame) {
                 Ok(payload) => Some(payload),
