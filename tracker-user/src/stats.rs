@@ -25,7 +25,8 @@ pub struct Stats {
     pub sockets: BTreeMap<String, u64>,
     /// Answers that the kernel refused to send for a socket worker.
     pub answers_refused: u64,
-    /// The swarm table in numbers, and the announce events that were lost because a queue to the writer was full.
+    /// The swarm table in numbers, and its events: how many came which way, how full the program's ring is, and how many were lost
+    /// because a queue to the writer was full. (A full ring loses nothing: those packets are counted as `pass_event_ring`.)
     pub swarm: BTreeMap<String, u64>,
     /// The access list.
     pub access_list: AccessList,

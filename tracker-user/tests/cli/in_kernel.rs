@@ -5,60 +5,16 @@ use std::net::IpAddr;
 
 use tracker_testkit::answer::Answer;
 use tracker_testkit::client::Client;
-use tracker_testkit::daemon::{ACCESS_LIST, BLOCK_LIST, CONFIGURATION, Configuration, Daemon, Home};
-use tracker_testkit::netns::{BpfFileSystem, Cable, Namespace};
+use tracker_testkit::daemon::{ACCESS_LIST, BLOCK_LIST, CONFIGURATION, Configuration};
+use tracker_testkit::netns::{Cable, Namespace};
 use tracker_testkit::payload::{self, Announce};
 use tracker_testkit::skip::{Requirement, must_skip};
 
-use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, home, on_loopback};
+use crate::wired::Wired;
+use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, on_loopback};
 
 fn denied() -> Option<String> {
     Some(DENIED.to_owned())
-}
-
-/// A tracker's machine with native XDP at a cable, and the machine at the other end.
-struct Wired {
-    home: Home,
-    cable: Cable,
-    pins: BpfFileSystem,
-}
-
-impl Wired {
-    fn new(access_mode: &'static str, access_list: &str) -> Self {
-        let (home, cable, pins) = (home(), Cable::new(), BpfFileSystem::mount());
-        let addresses = [format!("{}:0", Cable::SERVER_V4)];
-        let configuration = Configuration {
-            addresses: addresses.to_vec(),
-            ..on_loopback(access_mode, access_list).with_xdp("native", Cable::SERVER_INTERFACE, &pins.path())
-        };
-        home.configure(&configuration);
-        Self { home, cable, pins }
-    }
-
-    #[track_caller]
-    fn start(&self) -> Daemon {
-        self.home.start(Some(&self.cable.server))
-    }
-
-    #[track_caller]
-    fn client(&self, daemon: &Daemon) -> Client {
-        Client::new(Some(&self.cable.client), daemon.address(false))
-    }
-
-    /// A counter of the running tracker.
-    #[track_caller]
-    fn count(&self, side: &str, verdict: &str) -> u64 {
-        let stats = self.home.stats();
-        stats[side][verdict].as_u64().unwrap_or_else(|| panic!("no {side} {verdict} in {stats}"))
-    }
-
-    /// Whether the interface has a program.
-    fn has_program(&self) -> bool {
-        let mut ip = self.cable.server.command("ip");
-        let output =
-            ip.args(["-details", "link", "show", Cable::SERVER_INTERFACE]).output().expect("ip runs");
-        String::from_utf8_lossy(&output.stdout).contains("prog/xdp")
-    }
 }
 
 /// Files in the BPF file system.

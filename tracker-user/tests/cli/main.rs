@@ -3,7 +3,8 @@
 //! - `access`: the verbs of `map access`, in the sockets and in the file.
 //! - `reload`: signals that reload the lists.
 //! - `start_and_stop`: ports, interfaces, what survives a restart.
-//! - `in_kernel`: the same with XDP.
+//! - `in_kernel`: the same with XDP (`wired`).
+//! - `swarm_in_kernel`: announces that XDP answers, on their way into the table.
 //! - `configuration`: `config check` and `config print`.
 
 mod access;
@@ -12,6 +13,10 @@ mod configuration;
 mod in_kernel;
 mod reload;
 mod start_and_stop;
+#[cfg(feature = "xdp")]
+mod swarm_in_kernel;
+#[cfg(feature = "xdp")]
+mod wired;
 
 use tracker_testkit::client::Client;
 use tracker_testkit::daemon::{Configuration, Daemon, Home};
