@@ -12,14 +12,12 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
-use tracker_common::table::layout::{
-    FULL_BUCKET_SLOTS, Index, Kind, Place, SEGMENT_RECORDS, SEGMENT_SHIFT, Torrent,
-};
+use tracker_common::table::layout::{Index, Kind, Place, SEGMENT_RECORDS, SEGMENT_SHIFT, Torrent};
 
 use crate::memory::{Memory, load};
-use crate::numbers::{Numbers, rested};
+use crate::numbers::Numbers;
 use crate::place;
 use crate::pool::Pool;
 
@@ -29,14 +27,16 @@ const MIN_BUCKETS: u32 = 2;
 /// Torrents looked at together when an index is filled: their buckets are fetched from memory at the same time.
 const GROUP: usize = 64;
 
-/// Torrents that an index takes before a larger one is made.
+/// Torrents that an index takes before a larger one is made: 7.25 of 8 slots. From there on it takes ever more moves to make room for one, and
+/// it would be completely full at 7.85.
 pub(crate) const fn capacity(buckets: u32) -> u64 {
-    buckets as u64 * FULL_BUCKET_SLOTS as u64
+    buckets as u64 * 29 / 4
 }
 
-/// Buckets of the index after one with `buckets`.
+/// Buckets of the index after one with `buckets`: a fifth more. So each new torrent brings about five others with it into a new index, and a slot
+/// costs 8.8 bytes a torrent when an index is full, 10.5 when it is new.
 pub(crate) const fn larger(buckets: u32) -> u32 {
-    let larger = buckets as u64 + (buckets as u64).div_ceil(4);
+    let larger = buckets as u64 + (buckets as u64).div_ceil(5);
     // From a segment on, whole ones: a part of one would lie idle.
     let whole = if larger <= SEGMENT_RECORDS as u64 {
         larger
@@ -99,11 +99,22 @@ struct Successor {
     position: u32,
 }
 
-/// Segments of an index that readers have left.
+/// Segments of an index that readers have left, since a time in milliseconds.
 #[derive(Debug)]
 struct Old {
     segments: Vec<u32>,
-    generation: u64,
+    since: u64,
+}
+
+/// How long an old index rests, in milliseconds. Not for safety: what a reader finds in a bucket is only a guess, which the torrent's record confirms.
+/// But it would miss a torrent in a bucket that is being emptied. In the kernel a look-up takes microseconds, and in user space a reader
+/// that was held up longer notices that the index has moved, and looks again (`reader`).
+const REST_MS: u64 = 32;
+
+impl Old {
+    fn has_rested(&self, now: u64) -> bool {
+        now >= self.since + REST_MS
+    }
 }
 
 /// What the work on the index needs of the table.
@@ -112,6 +123,8 @@ pub(crate) struct Table<'a> {
     pub(crate) pool: &'a mut Pool,
     pub(crate) torrents: &'a Numbers,
     pub(crate) generation: u64,
+    /// Milliseconds.
+    pub(crate) now: u64,
 }
 
 impl Buckets {
@@ -141,42 +154,46 @@ impl Buckets {
     pub(crate) fn enter(&mut self, table: &mut Table<'_>, hash: u64, number: u32) -> bool {
         // Only a small index, or one that there was no memory to replace, is too full for a torrent.
         let mut patience = RUSH;
-        while !place::insert(table.memory, self.current.index, self.place(hash), number) {
-            if patience == 0 {
-                return false;
-            }
+        let index = self.current.index;
+        while !place::insert(table.memory, index, Place::of(hash, index.buckets), number) {
             self.begin();
-            let spent = self.work(table, patience);
+            let spent = if patience > 0 { self.work(table, patience) } else { 0 };
+            if self.current.index != index {
+                // It was entered with all others.
+                return true;
+            }
             if spent == 0 {
                 return false;
             }
             patience = patience.saturating_sub(spent);
         }
-        let index = self.next.as_ref().filter(|next| next.held.is_complete()).map(|next| next.held.index);
-        if let Some(index) = index
+        if let Some(index) = self.successor_with(table.torrents, number)
             && !place::insert(table.memory, index, Place::of(hash, index.buckets), number)
         {
-            self.abandon(table.generation);
+            self.abandon(table.now);
         }
         true
     }
 
     /// Takes a torrent out.
-    pub(crate) fn remove(&mut self, memory: &Memory, hash: u64, number: u32) {
-        place::remove(memory, self.current.index, self.place(hash), number);
-        if let Some(next) = &self.next
-            && next.held.is_complete()
-        {
-            let index = next.held.index;
+    pub(crate) fn remove(&mut self, memory: &Memory, torrents: &Numbers, hash: u64, number: u32) {
+        let indexes = [Some(self.current.index), self.successor_with(torrents, number)];
+        for index in indexes.into_iter().flatten() {
             place::remove(memory, index, Place::of(hash, index.buckets), number);
         }
     }
 
+    /// The successor, if it has been filled with the torrents up to this one. (The others it gets when it comes to them.)
+    fn successor_with(&self, torrents: &Numbers, number: u32) -> Option<Index> {
+        let next = self.next.as_ref()?;
+        (torrents.position(number) < next.position).then_some(next.held.index)
+    }
+
     /// True when there is something to do: [`Buckets::work`].
-    pub(crate) fn is_busy(&self, torrents: u64, generation: u64) -> bool {
+    pub(crate) fn is_busy(&self, torrents: u64, now: u64) -> bool {
         self.next.is_some()
             || torrents > capacity(self.current.index.buckets)
-            || self.old.front().is_some_and(|old| rested(old.generation, generation))
+            || self.old.front().is_some_and(|old| old.has_rested(now))
     }
 
     /// Makes a successor if the index is full, goes on with it, or with emptying an old one. The work spent, which is at most `budget` and a
@@ -188,11 +205,6 @@ impl Buckets {
         self.work(table, budget)
     }
 
-    #[inline(always)]
-    fn place(&self, hash: u64) -> Place {
-        Place::of(hash, self.current.index.buckets)
-    }
-
     /// Begins a successor, unless there is one or the bucket space is used up.
     fn begin(&mut self) {
         if self.next.is_none() {
@@ -202,7 +214,7 @@ impl Buckets {
     }
 
     fn work(&mut self, table: &mut Table<'_>, budget: u32) -> u32 {
-        if self.old.front().is_some_and(|old| rested(old.generation, table.generation)) {
+        if self.old.front().is_some_and(|old| old.has_rested(table.now)) {
             self.empty_one(table);
             return SEGMENT_WORK;
         }
@@ -223,7 +235,7 @@ impl Buckets {
             next.position = group.end;
             spent += group.len() as u32;
             if !fill(table, next.held.index, group) {
-                self.abandon(table.generation);
+                self.abandon(table.now);
                 return spent;
             }
         }
@@ -233,28 +245,30 @@ impl Buckets {
     /// Moves readers to the successor.
     fn switch(&mut self, table: &mut Table<'_>) {
         if !table.pool.settle() {
-            self.abandon(table.generation);
+            self.abandon(table.now);
             return;
         }
         if let Some(next) = self.next.take() {
             table.memory.publish_index(next.held.index);
             self.wanted = larger(next.held.index.buckets);
             let old = std::mem::replace(&mut self.current, next.held);
-            self.old.push_back(Old { segments: old.segments, generation: table.generation });
+            self.old.push_back(Old { segments: old.segments, since: table.now });
         }
     }
 
     /// Gives a successor up that a torrent found no place in. The next one will be larger.
-    fn abandon(&mut self, generation: u64) {
+    fn abandon(&mut self, now: u64) {
         if let Some(next) = self.next.take() {
             self.wanted = larger(next.held.index.buckets);
-            self.old.push_back(Old { segments: next.held.segments, generation });
+            self.old.push_back(Old { segments: next.held.segments, since: now });
         }
     }
 
     /// Empties one segment of an old index.
     fn empty_one(&mut self, table: &mut Table<'_>) {
         let Some(old) = self.old.front_mut() else { return };
+        // A reader that sees an emptied bucket, then fences, sees that the index has moved.
+        fence(Ordering::Release);
         if let Some(segment) = old.segments.pop() {
             for number in segment << SEGMENT_SHIFT..(segment + 1) << SEGMENT_SHIFT {
                 for word in table.memory.words(number) {
@@ -310,9 +324,9 @@ fn fill(table: &Table<'_>, index: Index, positions: Range<u32>) -> bool {
         }
     }
     // Loads that don't wait for each other: the buckets are fetched at the same time.
-    let fetched = entries[..len].iter().fold(0, |sum, (place, _)| {
-        sum ^ table.memory.bucket_words(index.first + place.first)[0].load(Ordering::Relaxed)
-    });
+    let fetched = entries[..len]
+        .iter()
+        .fold(0, |sum, (place, _)| sum ^ place::first_word(table.memory, index, place.first));
     std::hint::black_box(fetched);
     entries[..len].iter().all(|(place, number)| place::insert(table.memory, index, *place, *number))
 }
@@ -322,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn indexes_grow_by_a_quarter_and_end_at_whole_segments() {
+    fn indexes_grow_by_a_fifth_and_end_at_whole_segments() {
         let mut sizes = vec![2];
         while sizes.len() < 60 {
             sizes.push(larger(sizes[sizes.len() - 1]));
@@ -330,8 +344,8 @@ mod tests {
         for pair in sizes.windows(2) {
             let [before, after] = pair else { unreachable!() };
             assert!(after > before && (*after <= SEGMENT_RECORDS || after.is_multiple_of(SEGMENT_RECORDS)));
-            let spare = u64::from(*after) * 4 - u64::from(*before) * 5;
-            assert!(spare < 4 * u64::from(SEGMENT_RECORDS), "{before} to {after}");
+            let spare = u64::from(*after) * 5 - u64::from(*before) * 6;
+            assert!(spare < 5 * u64::from(SEGMENT_RECORDS), "{before} to {after}");
         }
     }
 
@@ -340,7 +354,7 @@ mod tests {
         for (first, torrents) in [(2, 10), (8192, 1_000_000), (8192, 10_000_000), (8192, u32::MAX)] {
             let slots = segments_for(first, torrents);
             let last = torrents.div_ceil(7).div_ceil(SEGMENT_RECORDS) + 1;
-            assert!(slots < last * 8 + 40, "{torrents} torrents: {slots} slots");
+            assert!(slots < last * 8 + 50, "{torrents} torrents: {slots} slots");
             assert!(slots <= 1 << (32 - SEGMENT_SHIFT), "{torrents} torrents: {slots} slots");
         }
     }

@@ -12,15 +12,12 @@ use tracker_common::table::layout::{SEGMENT_RECORDS, SEGMENT_SHIFT};
 /// Length of a generation as a power of two of milliseconds: 128 ms, so that a freed number rests for 128 to 256 ms.
 pub(crate) const GENERATION_SHIFT: u32 = 7;
 
-/// True when what was freed in generation `freed` may be used again.
-pub(crate) fn rested(freed: u64, generation: u64) -> bool {
-    generation.wrapping_sub(freed) >= 2
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
     /// Segments in the order in which they came.
     segments: Vec<u32>,
+    /// The place of each segment in that order, by its number; of no meaning for those of others.
+    order: Vec<u32>,
     /// Positions from here on were never used, nor were their pages.
     next: u32,
     in_use: u32,
@@ -30,6 +27,9 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Adds the numbers of a segment.
     pub(crate) fn add_segment(&mut self, segment: u32) {
+        let after = self.order.len().max(segment as usize + 1);
+        self.order.resize(after, 0);
+        self.order[segment as usize] = self.segments();
         self.segments.push(segment);
     }
 
@@ -70,6 +70,12 @@ impl Numbers {
     pub(crate) fn at(&self, position: u32) -> u32 {
         let segment = self.segments[(position >> SEGMENT_SHIFT) as usize];
         segment << SEGMENT_SHIFT | position & (SEGMENT_RECORDS - 1)
+    }
+
+    /// The position of a number that was handed out.
+    pub(crate) fn position(&self, number: u32) -> u32 {
+        let order = self.order[(number >> SEGMENT_SHIFT) as usize];
+        order << SEGMENT_SHIFT | number & (SEGMENT_RECORDS - 1)
     }
 
     /// Numbers in use.
@@ -196,5 +202,8 @@ mod tests {
         let rest: Vec<_> = std::iter::from_fn(|| numbers.take(0)).collect();
         let by_position: Vec<_> = (0..numbers.high_water()).map(|position| numbers.at(position)).collect();
         assert_eq!(by_position, [&[first], rest.as_slice()].concat());
+        for (position, number) in by_position.into_iter().enumerate() {
+            assert_eq!(numbers.position(number), position as u32);
+        }
     }
 }

@@ -9,7 +9,9 @@
 use std::sync::atomic::Ordering;
 
 use tracker_common::siphash::siphash_1_3_words;
-use tracker_common::table::layout::{BUCKET_SLOTS, Index, Place, slot, slot_fingerprint, slot_torrent};
+use tracker_common::table::layout::{
+    BUCKET_SLOTS, Index, Place, other_bucket, slot, slot_fingerprint, slot_torrent,
+};
 
 use crate::memory::{Memory, Words, load};
 
@@ -48,22 +50,19 @@ pub(crate) fn find(memory: &Memory, index: Index, place: Place, wanted: [u64; 3]
 /// The number of the entry in a bucket that has the fingerprint.
 #[inline(always)]
 pub(crate) fn candidate(memory: &Memory, index: Index, bucket: u32, fingerprint: u32) -> Option<u32> {
-    let words = load(words(memory, index, bucket));
-    words.into_iter().find(|entry| slot_fingerprint(*entry) == fingerprint).map(slot_torrent)
+    // Without a branch for each slot: at most one has the fingerprint, and no number is 0.
+    let number = load(words(memory, index, bucket)).into_iter().fold(0, |number, entry| {
+        number | if slot_fingerprint(entry) == fingerprint { slot_torrent(entry) } else { 0 }
+    });
+    (number != 0).then_some(number)
 }
 
-/// Enters a torrent whose record is complete, unless it is there; false when no slot could be made free.
+/// Enters a torrent that isn't there and whose record is complete; false when no slot could be made free.
 pub(crate) fn insert(memory: &Memory, index: Index, place: Place, number: u32) -> bool {
     let entry = slot(place.fingerprint, number);
-    let mut free = None;
-    for bucket in [place.first, place.second] {
-        match room(memory, index, bucket, entry) {
-            Room::There => return true,
-            Room::Free(at) if free.is_none() => free = Some(at),
-            Room::Free(_) | Room::None => {}
-        }
-    }
-    let free = free.or_else(|| make_room(memory, index, place));
+    let free = room(memory, index, place.first, entry)
+        .or_else(|| room(memory, index, place.second, entry))
+        .or_else(|| make_room(memory, index, place));
     if let Some(at) = free {
         store(memory, index, at, entry);
     }
@@ -80,6 +79,12 @@ pub(crate) fn remove(memory: &Memory, index: Index, place: Place, number: u32) {
     }
 }
 
+/// Loads a word of a bucket, so that it is in the cache.
+#[inline(always)]
+pub(crate) fn first_word(memory: &Memory, index: Index, bucket: u32) -> u64 {
+    words(memory, index, bucket)[0].load(Ordering::Relaxed)
+}
+
 #[inline(always)]
 fn words(memory: &Memory, index: Index, bucket: u32) -> &Words {
     memory.bucket_words(index.first + bucket)
@@ -91,60 +96,74 @@ fn store(memory: &Memory, index: Index, at: SlotAt, entry: u64) {
     words(memory, index, at.bucket)[at.index].store(entry, Ordering::Release);
 }
 
-/// What a bucket offers to an entry.
-enum Room {
-    /// The entry is there.
-    There,
-    Free(SlotAt),
-    /// It is full, or has another torrent's entry of the same fingerprint.
-    None,
+/// A slot of a bucket that an entry may be put into, unless the bucket is full or has another torrent's entry of the same fingerprint.
+#[inline(always)]
+fn room(memory: &Memory, index: Index, bucket: u32, entry: u64) -> Option<SlotAt> {
+    let entries = load(words(memory, index, bucket));
+    // Both without a branch for each slot.
+    let same = entries
+        .iter()
+        .fold(false, |same, other| same | (slot_fingerprint(*other) == slot_fingerprint(entry)));
+    let free =
+        entries.iter().zip(0u32..).fold(0, |free, (other, slot)| free | u32::from(*other == 0) << slot);
+    (!same && free != 0).then(|| SlotAt { bucket, index: free.trailing_zeros() as usize })
 }
 
-fn room(memory: &Memory, index: Index, bucket: u32, entry: u64) -> Room {
-    let mut free = None;
-    for (index, word) in load(words(memory, index, bucket)).into_iter().enumerate() {
-        if word == entry {
-            return Room::There;
-        }
-        if slot_fingerprint(word) == slot_fingerprint(entry) {
-            return Room::None;
-        }
-        if word == 0 && free.is_none() {
-            free = Some(SlotAt { bucket, index });
-        }
-    }
-    free.map_or(Room::None, Room::Free)
-}
-
-/// Moves entries on until a slot in one of two full buckets may be overwritten: the shortest chain, breadth first.
+/// Makes a slot of two full buckets free.
 #[cold]
 fn make_room(memory: &Memory, index: Index, place: Place) -> Option<SlotAt> {
+    let fit = |bucket: &u32| candidate(memory, index, *bucket, place.fingerprint).is_none();
+    // A bucket with the same fingerprint is no place for it, with or without a free slot.
+    let mut buckets: Vec<_> = [place.first, place.second].into_iter().filter(fit).collect();
+    buckets.dedup();
+    buckets
+        .iter()
+        .find_map(|bucket| make_room_in(memory, index, *bucket))
+        .or_else(|| make_room_by_a_chain(memory, index, &buckets))
+}
+
+/// Moves an entry of a bucket to its second one. Nearly always there is such an entry, so this looks for it with few loads: most buckets are not
+/// full, and only an entry that could be moved has to show which bucket is its first.
+fn make_room_in(memory: &Memory, index: Index, bucket: u32) -> Option<SlotAt> {
+    let entries = load(words(memory, index, bucket));
+    let other = |entry: u64| other_bucket(bucket, slot_fingerprint(entry), index.buckets);
+    // All at the same time.
+    std::hint::black_box(entries.iter().fold(0, |sum, entry| sum ^ first_word(memory, index, other(*entry))));
+    entries.into_iter().enumerate().find_map(|(slot, entry)| {
+        let other = other(entry);
+        let free = room(memory, index, other, entry)?;
+        let moves = other != bucket && place_of_entry(memory, index, entry).first == bucket;
+        moves.then(|| {
+            store(memory, index, free, entry);
+            SlotAt { bucket, index: slot }
+        })
+    })
+}
+
+fn place_of_entry(memory: &Memory, index: Index, entry: u64) -> Place {
+    Place::of(hash(memory, info_hash(memory.words(slot_torrent(entry)))), index.buckets)
+}
+
+/// Moves entries on until a slot in one of some full buckets may be overwritten: the shortest chain, breadth first.
+fn make_room_by_a_chain(memory: &Memory, index: Index, buckets: &[u32]) -> Option<SlotAt> {
     struct Step {
         bucket: u32,
         /// The entry that has to leave for this bucket, and the step that its bucket is in; none for the two first.
         from: Option<(usize, SlotAt)>,
     }
     let entry_at = |at: SlotAt| words(memory, index, at.bucket)[at.index].load(Ordering::Relaxed);
-    let mut steps = Vec::with_capacity(32);
-    for bucket in [place.first, place.second] {
-        // A bucket with the same fingerprint is no place for it, with or without a free slot.
-        let taken = candidate(memory, index, bucket, place.fingerprint).is_some();
-        if !taken && steps.iter().all(|step: &Step| step.bucket != bucket) {
-            steps.push(Step { bucket, from: None });
-        }
-    }
+    let mut steps: Vec<_> = buckets.iter().map(|bucket| Step { bucket: *bucket, from: None }).collect();
     let mut at = 0;
     while at < steps.len() && steps.len() < MAX_SEARCH {
         let bucket = steps[at].bucket;
         for slot in 0..BUCKET_SLOTS {
             let leaves = SlotAt { bucket, index: slot };
             let entry = entry_at(leaves);
-            let its_hash = hash(memory, info_hash(memory.words(slot_torrent(entry))));
-            let its = Place::of(its_hash, index.buckets);
+            let its = place_of_entry(memory, index, entry);
             if its.first != bucket || steps.iter().any(|step| step.bucket == its.second) {
                 continue;
             }
-            if let Room::Free(mut free) = room(memory, index, its.second, entry) {
+            if let Some(mut free) = room(memory, index, its.second, entry) {
                 // The chain from its end: each copy makes the slot before it free.
                 let (mut step, mut leaves) = (at, leaves);
                 loop {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracker_common::table::{self, Found, Query, ScrapeCounts};
+use tracker_common::table::{self, Found, Query, ScrapeCounts, TableMemory};
 use tracker_common::wire::InfoHash;
 
 use crate::memory::Memory;
@@ -17,12 +17,26 @@ pub struct TableReader {
 impl TableReader {
     /// Answers an announce: see [`table::announce`].
     pub fn announce(&self, query: &Query<'_>, out: &mut [u8]) -> Found {
-        table::announce(&self.memory.as_ref(), query, out)
+        self.in_one_index(|memory| table::announce(memory, query, out))
     }
 
     /// Answers a scrape: see [`table::scrape`].
     pub fn scrape(&self, info_hash: &InfoHash) -> ScrapeCounts {
-        table::scrape(&self.memory.as_ref(), info_hash)
+        self.in_one_index(|memory| table::scrape(memory, info_hash))
+    }
+
+    /// Reads again when the index has moved meanwhile: a thread that was held up for long may have looked into one that was being emptied.
+    fn in_one_index<T>(&self, mut read: impl FnMut(&&Memory) -> T) -> T {
+        let memory = self.memory.as_ref();
+        loop {
+            let index = (&memory).index();
+            let result = read(&memory);
+            // Pairs with the writer's fence before it empties an old index.
+            (&memory).acquire();
+            if (&memory).index() == index {
+                return result;
+            }
+        }
     }
 
     /// The table in numbers, as the writer last published them.

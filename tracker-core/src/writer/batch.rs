@@ -43,7 +43,7 @@ impl TableWriter {
             *place = Place::of(*hash, index.buckets);
         }
         let places = &places[..events.len()];
-        let bucket = |bucket: u32| self.memory.bucket_words(index.first + bucket)[0].load(Ordering::Relaxed);
+        let bucket = |bucket: u32| place::first_word(&self.memory, index, bucket);
         let mut fetched = places.iter().fold(0, |sum, place| sum ^ bucket(place.first));
 
         for (place, guess) in places.iter().zip(guesses.iter_mut()) {

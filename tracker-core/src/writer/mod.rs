@@ -178,7 +178,7 @@ impl TableWriter {
         self.advance(now);
         self.tend_index(IDLE_WORK);
         self.publish();
-        self.buckets.is_busy(self.totals.torrents, self.generation)
+        self.buckets.is_busy(self.totals.torrents, self.now.0)
     }
 
     /// Begins the generation of `now`, if it is a new one.
@@ -320,6 +320,7 @@ impl TableWriter {
             pool: &mut self.pool,
             torrents: &self.torrents,
             generation: self.generation,
+            now: self.now.0,
         };
         (&mut self.buckets, table)
     }
@@ -327,7 +328,7 @@ impl TableWriter {
     /// Frees a torrent whose peers are gone.
     fn free(&mut self, number: u32, torrent: &Torrent) {
         let hash = place::hash(&self.memory, hash_words(&torrent.info_hash));
-        self.buckets.remove(&self.memory, hash, number);
+        self.buckets.remove(&self.memory, &self.torrents, hash, number);
         self.store_free(number, torrent);
         self.torrents.free(number, self.generation);
         self.totals.torrents -= 1;
