@@ -244,6 +244,23 @@ pub(crate) fn line(memory: &Memory, list: List, family: Family, index: u32) -> [
     load(memory.words(line_number(memory, list, family, index)))
 }
 
+/// Loads a word of each record `level` levels below the root of a list, so that they are in the cache; 0 for a list that isn't so deep.
+pub(crate) fn fetch(memory: &Memory, list: List, family: Family, level: u32) -> u64 {
+    let levels = depth(list.count.div_ceil(family.per_line()));
+    let lines = list.count.div_ceil(family.per_line());
+    if level > levels {
+        return 0;
+    }
+    // Records of this level, each of which leads to so many lines.
+    let each = 1 << (FAN_OUT_SHIFT * (levels - level));
+    (0..lines.div_ceil(each)).fold(0, |sum, at| {
+        let node = (levels - level + 1..=levels)
+            .rev()
+            .fold(list.root, |node, level| entry_at(memory, node, child(at * each, level)));
+        sum ^ memory.words(node)[0].load(Ordering::Relaxed)
+    })
+}
+
 fn locate(memory: &Memory, list: List, family: Family, position: u32) -> (u32, u32) {
     let per_line = family.per_line();
     (line_number(memory, list, family, position / per_line), position % per_line)

@@ -10,11 +10,12 @@ use std::sync::atomic::Ordering;
 
 use tracker_common::event::AnnounceEvent;
 use tracker_common::table::Family;
-use tracker_common::table::layout::{Kind, ListName, Place, Torrent, hash_words};
+use tracker_common::table::layout::{List, ListName, Place, V6_PER_LINE, depth, hash_words};
 
 use super::{Millis, TableWriter};
-use crate::memory::load;
+use crate::lists;
 use crate::place;
+use crate::scan::MAX_SCANNED;
 
 /// Announces whose memory is fetched together: more than a processor has loads under way.
 const GROUP: usize = 64;
@@ -56,22 +57,34 @@ impl TableWriter {
             *guess = guess.or_else(|| place::candidate(&self.memory, index, place.second, place.fingerprint));
             fetched ^= guess.map_or(0, |number| self.memory.words(number)[0].load(Ordering::Relaxed));
         }
-        for (event, guess) in events.iter().zip(guesses.iter()) {
-            fetched ^= guess.map_or(0, |number| self.fetch_roots(number, event.peer().family()));
-        }
         std::hint::black_box(fetched);
+        self.fetch_lines(events, guesses);
     }
 
-    /// Loads the first record of the lists that a peer of this family may be in.
-    fn fetch_roots(&self, number: u32, family: Family) -> u64 {
-        let torrent = Torrent::from_words(&load(self.memory.words(number)));
-        if torrent.kind != Kind::Lists {
-            return 0;
+    /// Loads the lines of short lists that will be looked through, a level after the other.
+    fn fetch_lines(&self, events: &[AnnounceEvent], guesses: &[Option<u32>; GROUP]) {
+        let mut lists = [(Family::V4, List::EMPTY); GROUP];
+        let mut len = 0;
+        for (event, number) in
+            events.iter().zip(guesses).filter_map(|(event, guess)| Some((event, (*guess)?)))
+        {
+            let torrent = self.torrent(number);
+            // Most peers are what they were.
+            let name = ListName::of(event.peer().family(), event.seeder());
+            let list = torrent.list(name);
+            if list.count > 0 && list.count <= MAX_SCANNED {
+                lists[len] = (name.family(), list);
+                len += 1;
+            }
         }
-        let root = |seeder| torrent.list(ListName::of(family, seeder)).root;
-        [root(false), root(true)]
-            .into_iter()
-            .filter(|root| *root != 0)
-            .fold(0, |sum, root| sum ^ self.memory.words(root)[0].load(Ordering::Relaxed))
+        for level in 0..=SCANNED_DEPTH {
+            let fetched = lists[..len]
+                .iter()
+                .fold(0, |sum, (family, list)| sum ^ lists::fetch(&self.memory, *list, *family, level));
+            std::hint::black_box(fetched);
+        }
     }
 }
+
+/// Levels of the longest list that is looked through.
+const SCANNED_DEPTH: u32 = depth(MAX_SCANNED.div_ceil(V6_PER_LINE));

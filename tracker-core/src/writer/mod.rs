@@ -266,7 +266,7 @@ impl TableWriter {
         let partial = event.kind() == AnnounceKind::Paused && !seeder;
         let deadline_s = self.now.seconds() + u64::from(self.limits.peer_lifetime_s);
         let cell = Cell::new(deadline_s.div_ceil(self.unit_s), partial);
-        match (self.find_peer(torrent, number, &peer), event.kind()) {
+        match (self.find_peer(torrent, number, &peer, seeder), event.kind()) {
             (Some(at), AnnounceKind::Stopped) => {
                 self.remove(torrent, number, at);
                 Applied::Removed

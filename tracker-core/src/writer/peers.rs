@@ -28,10 +28,12 @@ impl TableWriter {
         torrent: &Torrent,
         number: u32,
         peer: &PeerAddress,
+        seeder: bool,
     ) -> Option<Whereabouts> {
         let family = peer.family();
         if torrent.kind == Kind::Lists {
-            return [false, true].into_iter().find_map(|seeder| {
+            // Most peers are what they were.
+            return [seeder, !seeder].into_iter().find_map(|seeder| {
                 let name = ListName::of(family, seeder);
                 let position = self.indexes.find(&self.memory, number, name, torrent.list(name), peer)?;
                 Some(Whereabouts::Listed { name, position })

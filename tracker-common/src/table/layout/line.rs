@@ -113,6 +113,19 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_position_is_the_first_slot_with_the_peer(slots in proptest::collection::vec(0..4u8, 10), peers in 0..=10u32, wanted in 0..4u8, v6: bool) {
+            let peer = |n| if v6 { PeerAddress::V6([n; 18]) } else { PeerAddress::V4([n; 6]) };
+            let len = peer(0).bytes().len();
+            let (slots, peers) = if v6 { (&slots[..3], peers.min(3)) } else { (&slots[..], peers) };
+            let mut bytes = [0; 64];
+            for (place, n) in bytes.chunks_exact_mut(len).zip(slots) {
+                place.copy_from_slice(peer(*n).bytes());
+            }
+            let expected = slots[..peers as usize].iter().position(|n| *n == wanted).map(|slot| slot as u32);
+            prop_assert_eq!(line_position(&line_words(&bytes), peers, &peer(wanted)), expected);
+        }
+
+        #[test]
         fn a_peer_as_a_number_is_the_peer_in_its_slot(bytes in proptest::collection::vec(any::<u8>(), 64), slot in 0..V4_PER_LINE) {
             let bytes: [u8; 64] = bytes.try_into().unwrap();
             let words = line_words(&bytes);
