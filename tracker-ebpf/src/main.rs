@@ -12,6 +12,7 @@
 //! it calls (map look-up, `ktime_get_coarse_ns`, `xdp_adjust_tail`, `xdp_get_buff_len`) is reserved to GPL programs, so it carries the
 //! project's licence.
 
+#![feature(asm_experimental_arch)]
 #![no_std]
 #![no_main]
 

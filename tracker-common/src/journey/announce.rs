@@ -6,9 +6,9 @@ use bytemuck::Pod;
 
 use super::refuse::{ERROR_LEN, refuse};
 use super::Host;
-use crate::frame::{self, Datagram, Frame, Network, OFFSETS, SUM_STEP, UDP_LEN};
+use crate::frame::{self, Datagram, Frame, Network, SUM_STEP};
 use crate::table::layout::{RECORD_BYTES, WORDS};
-use crate::table::{self, Announcer, PeerFamily, Room};
+use crate::table::{self, Announcer, PeerFamily, Room, SPARE};
 use crate::verdict::Verdict;
 use crate::wire::{self, AnnounceKind, Refusal};
 
@@ -89,9 +89,8 @@ fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
     let len = wire::ANNOUNCE_ANSWER_LEN + found.peers as usize * N::Peers::LEN;
     // BEP 15, "announce response". The interval has other random bits than those that chose the peers.
     let interval = terms.interval(random.rotate_left(32));
-    let head = [wire::ACTION_ANNOUNCE, 0, interval, found.leechers, found.seeders].map(u32::to_be);
-    let head = [head[0], transaction, head[2], head[3], head[4]];
-    send::<F, N>(frame, &datagram, &head, len).ok_or(Verdict::PassLength)?;
+    let head = [wire::ACTION_ANNOUNCE, interval, found.leechers, found.seeders].map(u32::to_be);
+    send::<F, N>(frame, head, len)?;
     // That fails for no driver; and if it did, what is behind the datagram would be padding.
     let _padded = frame.resize(grown, N::PAYLOAD + len);
     Ok(Verdict::Announce)
@@ -107,28 +106,36 @@ fn came_as<F: Frame, N: Network>(frame: &F, datagram: &Datagram<N::Ip>) -> usize
 /// Bytes of a frame in which an answer of so many peers is put together: lines are put whole, and the sum's steps are.
 #[inline(always)]
 const fn room_for<N: Network>(peers: u32) -> usize {
-    N::PAYLOAD + wire::ANNOUNCE_ANSWER_LEN + peers as usize * N::Peers::LEN + RECORD_BYTES
+    N::PAYLOAD + wire::ANNOUNCE_ANSWER_LEN + peers as usize * N::Peers::LEN + SPARE
 }
 
-/// What a frame has room for in any case: an announce request's place, in which a sum's last step ends.
-const _: () = assert!(RECORD_BYTES >= SUM_STEP);
+/// What is behind the peers is enough for a sum's last step, too.
+const _: () = assert!(SPARE >= SUM_STEP);
 
 /// Writes all but the peers, which are there.
 #[inline(always)]
-fn send<F: Frame, N: Network>(
+fn send<F: Frame, N: Network>(frame: &mut F, head: [u32; 4], len: usize) -> Result<(), Verdict> {
+    // Read again rather than kept on the stack.
+    let datagram = N::parse(frame)?;
+    let transaction = frame.load::<u32>(N::PAYLOAD + 12).ok_or(Verdict::PassLength)?;
+    let [action, interval, leechers, seeders] = head;
+    write::<F, N>(frame, &datagram, [action, transaction, interval, leechers, seeders], len)
+        .ok_or(Verdict::PassLength)
+}
+
+#[inline(always)]
+fn write<F: Frame, N: Network>(
     frame: &mut F,
     datagram: &Datagram<N::Ip>,
-    head: &[u32; 5],
+    head: [u32; 5],
     len: usize,
 ) -> Option<()> {
-    frame.store(N::PAYLOAD, *head)?;
+    frame.store(N::PAYLOAD, head)?;
     // Opaque, or LLVM calls a memset that goes byte by byte.
-    frame.store(black_box(N::PAYLOAD + len) & OFFSETS, [black_box(0u64); SUM_STEP / 8])?;
+    frame.store_at(N::PAYLOAD + len, [black_box(0u64); SUM_STEP / 8])?;
     let sum = frame::payload_sum(frame, N::PAYLOAD, len);
     frame::write_headers::<F, N>(frame, datagram, len, sum)
 }
-
-const _: () = assert!(UDP_LEN == 8);
 
 /// The room for peers in a frame.
 struct FrameRoom<'a, F> {
@@ -137,27 +144,24 @@ struct FrameRoom<'a, F> {
     base: usize,
 }
 
-impl<F> FrameRoom<'_, F> {
-    /// An offset in the frame, masked for the verifier, which then compares what LLVM doesn't leave out.
-    #[inline(always)]
-    fn at(&self, at: usize) -> usize {
-        black_box(self.base + at) & OFFSETS
-    }
-}
-
 impl<F: Frame> Room for FrameRoom<'_, F> {
     #[inline(always)]
     fn put_line(&mut self, at: usize, line: [u64; WORDS]) -> Option<()> {
-        self.frame.store(self.at(at), line)
+        self.frame.store_at(self.base + at, line)
+    }
+
+    #[inline(always)]
+    fn window(&mut self, at: usize) -> Option<&mut [u8; RECORD_BYTES]> {
+        self.frame.window_at(self.base + at)
     }
 
     #[inline(always)]
     fn put<T: Pod>(&mut self, at: usize, value: T) -> Option<()> {
-        self.frame.store(self.at(at), value)
+        self.frame.store_at(self.base + at, value)
     }
 
     #[inline(always)]
     fn get<T: Pod>(&self, at: usize) -> Option<T> {
-        self.frame.load(self.at(at))
+        self.frame.load_at(self.base + at)
     }
 }

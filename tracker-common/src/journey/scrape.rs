@@ -2,12 +2,10 @@
 //!
 //! The answer is put where the request was: entry i ends at byte 20 + 12 i, hash i + 1 begins at 36 + 20 i.
 
-use core::hint::black_box;
-
 use super::refuse::refuse;
 use super::Host;
 use crate::checksum::Sum;
-use crate::frame::{self, Frame, Network, OFFSETS};
+use crate::frame::{self, Frame, Network};
 use crate::table::{self, PeerFamily, ScrapeCounts, Step, TableMemory};
 use crate::verdict::Verdict;
 use crate::wire::{self, INFO_HASH_AT, INFO_HASH_LEN, Refusal, SCRAPE_ENTRY_LEN};
@@ -58,14 +56,13 @@ struct Entries<'a, F, H> {
 impl<F: Frame, H: Host> Step for Entries<'_, F, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
-        // Masked for the verifier, opaque for LLVM, as in `frame`.
-        let hash_at = black_box(self.base + INFO_HASH_AT + index as usize * INFO_HASH_LEN) & OFFSETS;
-        let entry_at = black_box(self.base + wire::ANSWER_HEADER_LEN + index as usize * SCRAPE_ENTRY_LEN);
-        let Some(info_hash) = self.frame.bytes(hash_at) else { return false };
+        let hash_at = self.base + INFO_HASH_AT + index as usize * INFO_HASH_LEN;
+        let entry_at = self.base + wire::ANSWER_HEADER_LEN + index as usize * SCRAPE_ENTRY_LEN;
+        let Some(info_hash) = self.frame.bytes_at(hash_at) else { return false };
         // U19: zeros for a denied torrent.
         let allowed = self.host.allows(info_hash);
-        let Some([first, second]) = self.frame.load::<[u64; 2]>(hash_at) else { return false };
-        let Some(third) = self.frame.load::<u32>(hash_at + 16) else { return false };
+        let Some([first, second]) = self.frame.load_at::<[u64; 2]>(hash_at) else { return false };
+        let Some(third) = self.frame.load_at::<u32>(hash_at + 16) else { return false };
         let memory = self.host.table();
         let Some(work) = self.host.workspace() else { return false };
         let counts = if allowed {
@@ -77,7 +74,7 @@ impl<F: Frame, H: Host> Step for Entries<'_, F, H> {
         };
         // BEP 15, "scrape response".
         let entry = [counts.seeders, counts.completed, counts.leechers].map(u32::to_be);
-        if self.frame.store(entry_at & OFFSETS, entry).is_none() {
+        if self.frame.store_at(entry_at, entry).is_none() {
             return false;
         }
         self.sum = self.sum.add4(entry[0]).add4(entry[1]).add4(entry[2]);

@@ -7,9 +7,6 @@ use super::{Family, PeerAddress, Room};
 use crate::event;
 use crate::wire::{AnnounceKind, PEER_V4_LEN, PEER_V6_LEN};
 
-/// A slot that no line has.
-pub(super) const NO_SLOT: u32 = u32::MAX;
-
 /// Peers of one family, as the read path handles them: in whole words, without a byte array.
 pub trait PeerFamily {
     /// A peer in words.
@@ -27,8 +24,8 @@ pub trait PeerFamily {
     fn peers_in(bytes: u32) -> u32;
     /// Which line of a list holds this position: the position divided by [`PeerFamily::PER_LINE`].
     fn line_of(position: u32) -> u32;
-    /// The first slot of a line that holds the peer, or [`NO_SLOT`].
-    fn slot_in(line: &[u64; WORDS], peer: Self::Peer) -> u32;
+    /// False when none of a line's peers is this one; true when one is, and once in a while when none is.
+    fn may_have(line: [u64; WORDS - 1], peer: &Self::Peer) -> bool;
     /// The peer in slot `index` (0 to 2) of a torrent's own record, with its cell's seeder flag.
     fn inline(torrent: &Torrent, index: usize) -> Option<(Self::Peer, bool)>;
     /// The words of an [`AnnounceEvent`](crate::event::AnnounceEvent) of this peer.
@@ -43,6 +40,12 @@ pub trait PeerFamily {
     fn get<R: Room>(room: &R, at: usize) -> Option<Self::Peer>;
     /// Puts a peer at byte `at` of an answer.
     fn put<R: Room>(room: &mut R, at: usize, peer: Self::Peer) -> Option<()>;
+}
+
+/// The top bit is set when both are equal, and only then: what they differ by, less 1. The sums of such numbers spare a branch each.
+#[inline(always)]
+const fn differs_less_one(a: u32, b: u32) -> u64 {
+    ((a ^ b) as u64).wrapping_sub(1)
 }
 
 /// IPv4: a peer is the low 48 bits of a word, its six bytes read as little-endian.
@@ -78,26 +81,19 @@ impl PeerFamily for Peers4 {
     }
 
     #[inline(always)]
-    fn slot_in(line: &[u64; WORDS], peer: u64) -> u32 {
+    fn may_have(line: [u64; WORDS - 1], peer: &u64) -> bool {
         // Slot 2k begins at the 32-bit half 3k with the address; slot 2k + 1 ends with half 3k + 2, which is the address's last two bytes and
-        // the port. One comparison each finds nearly all lines without the peer; the sums spare the branches.
-        let (address, end) = (peer & 0xffff_ffff, peer >> 16);
-        let half = |index: usize| (line[index / 2] >> (index % 2 * 32)) & 0xffff_ffff;
-        let mut near = 0;
+        // the port: one comparison each. The last slot ends in the last word, so its address's begin is compared instead.
+        let (address, end) = (*peer as u32, (*peer >> 16) as u32);
+        let half = |index: usize| (line[index / 2] >> (index % 2 * 32)) as u32;
+        let mut near = differs_less_one(half(13) >> 16, address & 0xffff);
         for pair in 0..5 {
-            // 0 − 1 has the top bit set; what differs in 32 bits, less 1, doesn't.
-            near |= (half(3 * pair) ^ address).wrapping_sub(1) | (half(3 * pair + 2) ^ end).wrapping_sub(1);
-        }
-        if near >> 63 == 0 {
-            return NO_SLOT;
-        }
-        let mut found = NO_SLOT;
-        for slot in (0..V4_PER_LINE).rev() {
-            if super::layout::line_peer_v4(line, slot) == peer {
-                found = slot;
+            near |= differs_less_one(half(3 * pair), address);
+            if pair < 4 {
+                near |= differs_less_one(half(3 * pair + 2), end);
             }
         }
-        found
+        near >> 63 != 0
     }
 
     #[inline(always)]
@@ -173,19 +169,13 @@ impl PeerFamily for Peers6 {
     }
 
     #[inline(always)]
-    fn slot_in(line: &[u64; WORDS], peer: Peer6) -> u32 {
-        // Peers begin at bytes 0, 18 and 36: at words 0, 2¼ and 4½.
-        let [w0, w1, w2, w3, w4, w5, w6, _] = *line;
-        let Peer6 { high, low, port } = peer;
-        if w1 == low && w0 == high && w2 & 0xffff == port {
-            return 0;
-        }
-        let (h1, l1, p1) = (w2 >> 16 | w3 << 48, w3 >> 16 | w4 << 48, w4 >> 16 & 0xffff);
-        if l1 == low && h1 == high && p1 == port {
-            return 1;
-        }
-        let (h2, l2, p2) = (w4 >> 32 | w5 << 32, w5 >> 32 | w6 << 32, w6 >> 32 & 0xffff);
-        if l2 == low && h2 == high && p2 == port { 2 } else { NO_SLOT }
+    fn may_have(line: [u64; WORDS - 1], peer: &Peer6) -> bool {
+        // Peers begin at bytes 0, 18 and 36. Compared are bytes 12–15, 10–13 and 8–11 of their addresses, which are whole halves.
+        let low = peer.low;
+        let near = differs_less_one((line[1] >> 32) as u32, (low >> 32) as u32)
+            | differs_less_one((line[3] >> 32) as u32, (low >> 16) as u32)
+            | differs_less_one((line[5] >> 32) as u32, low as u32);
+        near >> 63 != 0
     }
 
     #[inline(always)]
@@ -214,5 +204,53 @@ impl PeerFamily for Peers6 {
     fn put<R: Room>(room: &mut R, at: usize, peer: Peer6) -> Option<()> {
         room.put(at, [peer.high.to_le(), peer.low.to_le()])?;
         room.put(at + 16, (peer.port as u16).to_le())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::{line_peer_v4, line_words};
+    use super::*;
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn first_words(bytes: &[u8]) -> [u64; WORDS - 1] {
+        let [w0, w1, w2, w3, w4, w5, w6, _] = line_words(bytes.try_into().unwrap());
+        [w0, w1, w2, w3, w4, w5, w6]
+    }
+
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(any::<u8>(), 64)
+    }
+
+    proptest! {
+        #[test]
+        fn no_peer_of_a_line_is_overlooked(bytes in line(), slot4 in 0..V4_PER_LINE, slot6 in 0..V6_PER_LINE as usize) {
+            let words = line_words(bytes.as_slice().try_into().unwrap());
+            prop_assert!(Peers4::may_have(first_words(&bytes), &line_peer_v4(&words, slot4)));
+            let address: [u8; 18] = bytes[slot6 * 18..][..18].try_into().unwrap();
+            let peer = Peers6::of(&PeerAddress::V6(address)).unwrap();
+            prop_assert!(Peers6::may_have(first_words(&bytes), &peer));
+        }
+
+        #[test]
+        fn most_lines_are_told_apart(bytes in line(), other: [u8; 18]) {
+            // Random bytes: one comparison of 16 and some of 32 bits.
+            let likely = other[..2] != bytes[54..56];
+            let [a, b, c, d, p, q, ..] = other;
+            let peer4 = Peers4::of(&PeerAddress::V4([a, b, c, d, p, q])).unwrap();
+            prop_assert!(!likely || !Peers4::may_have(first_words(&bytes), &peer4));
+            let peer6 = Peers6::of(&PeerAddress::V6(other)).unwrap();
+            prop_assert!(!Peers6::may_have(first_words(&bytes), &peer6));
+        }
+
+        #[test]
+        fn a_peer_is_read_as_it_was_put(address: [u8; 18]) {
+            let mut bytes = [0; 100];
+            let peer = Peers6::of(&PeerAddress::V6(address)).unwrap();
+            Peers6::put(&mut crate::table::Buffer(&mut bytes), 7, peer).unwrap();
+            prop_assert_eq!(&bytes[7..25], &address);
+            prop_assert_eq!(Peers6::get(&crate::table::Buffer(&mut bytes), 7), Some(peer));
+        }
     }
 }

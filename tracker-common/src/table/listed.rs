@@ -2,7 +2,6 @@
 
 use core::hint::black_box;
 
-use super::family::NO_SLOT;
 use super::layout::{
     FAN_OUT_SHIFT, ListName, MAX_DEPTH, RECORD_BYTES, Torrent, WORDS, child, depth, directory_entry, line_version,
 };
@@ -34,11 +33,11 @@ pub(super) fn pick_listed<P: PeerFamily, M: TableMemory, R: Room>(
     draw(announcer, work, &mut dice);
     M::repeat(MAX_STEPS, &mut Steps::<P, M, R> { memory, own: &announcer.peer, work, room });
     if work.standing >= Standing::Leecher as u32 && put_spare::<P>(work, &mut dice) {
-        put_step::<P, M, R>(memory, &announcer.peer, work, room);
+        put_part::<P, M, R>(memory, &announcer.peer, work, room);
     }
 }
 
-/// The walk over both lists, a line a step.
+/// The walk over both lists: a part of a line, or some whole lines, a step.
 struct Steps<'a, P: PeerFamily, M, R> {
     memory: &'a M,
     own: &'a P::Peer,
@@ -52,7 +51,11 @@ impl<P: PeerFamily, M: TableMemory, R: Room> Step for Steps<'_, P, M, R> {
         if self.work.left == 0 && !next_list::<P>(self.work) {
             return false;
         }
-        put_step::<P, M, R>(self.memory, self.own, self.work, self.room)
+        if P::line_of(self.work.position) * P::PER_LINE == self.work.position {
+            put_lines::<P, M, R>(self.memory, self.own, self.work, self.room)
+        } else {
+            put_part::<P, M, R>(self.memory, self.own, self.work, self.room)
+        }
     }
 }
 
@@ -65,7 +68,9 @@ fn draw<P: PeerFamily>(announcer: &Announcer<P>, work: &mut Workspace, dice: &mu
     let seeders_for_it = if announcer.seeder { 0 } else { seeders.count };
     let total = leechers.count.saturating_add(seeders_for_it);
     let n = announcer.want.min(total);
-    let share = leechers_share(n, leechers.count, seeders_for_it, dice);
+    // When all of them fit, nothing is drawn, and nothing divided.
+    let share =
+        if n == total { leechers.count } else { leechers_share(n, leechers.count, seeders_for_it, dice) };
     let listed = |root: u32, count: u32, take: u32, dice: &mut Dice| {
         let Draw { start, gap, .. } = Draw::new::<P>(count, take, dice);
         let levels = depth(P::line_of(count + (P::PER_LINE - 1)));
@@ -80,11 +85,10 @@ fn draw<P: PeerFamily>(announcer: &Announcer<P>, work: &mut Workspace, dice: &mu
 
 #[inline(always)]
 fn begin_list<P: PeerFamily>(work: &mut Workspace, list: u32) {
-    let Listed { root, count, take, start, .. } = work.lists[(list & 1) as usize];
+    let Listed { count, take, start, .. } = work.lists[(list & 1) as usize];
     let Walk { position, in_run, left } = Walk::new::<P>(count, take, start);
     work.list = list;
     (work.position, work.in_run, work.left) = (position, in_run, left);
-    (work.directory, work.directory_index) = (root, NO_DIRECTORY);
 }
 
 /// Goes on with the seeders; false when nothing is left.
@@ -97,44 +101,130 @@ fn next_list<P: PeerFamily>(work: &mut Workspace) -> bool {
     true
 }
 
-/// Puts the peers of the walk's next line; false when they can't be had, and then the answer ends before them.
-///
-/// A function of its own, so that its loop is small.
+/// Takes the walk's next positions, of at most so many lines.
+#[inline(always)]
+fn advance<P: PeerFamily>(work: &mut Workspace, lines: u32) -> Positions {
+    let Listed { count, gap, .. } = work.lists[(black_box(work.list) & 1) as usize];
+    let mut walk = Walk { position: work.position, in_run: work.in_run, left: work.left };
+    let positions = walk.next::<P>(count, gap, lines);
+    (work.position, work.in_run, work.left) = (walk.position, walk.in_run, walk.left);
+    positions
+}
+
+/// Puts peers of one line, from any slot on; false when they can't be had, and then the answer ends before them.
 #[inline(never)]
-fn put_step<P: PeerFamily, M: TableMemory, R: Room>(
+fn put_part<P: PeerFamily, M: TableMemory, R: Room>(
     memory: &M,
     own: &P::Peer,
     work: &mut Workspace,
     room: &mut R,
 ) -> bool {
-    let Listed { levels, count, gap, .. } = work.lists[(black_box(work.list) & 1) as usize];
-    let mut walk = Walk { position: work.position, in_run: work.in_run, left: work.left };
-    let Positions { line, slot, peers } = walk.next::<P>(count, gap);
-    (work.position, work.in_run, work.left) = (walk.position, walk.in_run, walk.left);
-    if !read_line(memory, work, levels, line) {
+    let Positions { line, slot, peers } = advance::<P>(work, 1);
+    if !read_line(memory, work, line) {
         return end_early(work);
     }
     let (skip, at) = (slot as usize * P::LEN, work.len as usize);
     if room.put_line(at, words_from(&work.line, skip)).is_none() {
         return end_early(work);
     }
-    let mut len = peers as usize * P::LEN;
-    let [w0, w1, w2, w3, w4, w5, w6, w7, ..] = work.line;
-    let met = P::slot_in(&[w0, w1, w2, w3, w4, w5, w6, w7], *own).wrapping_sub(slot);
-    if met < peers {
-        work.stands(if work.list == SEEDERS { Standing::Seeder } else { Standing::Leecher });
-        // The last of these peers takes the announcer's place.
-        len -= P::LEN;
-        let moved = P::get(room, at + len).and_then(|last| P::put(room, at + met as usize * P::LEN, last));
-        if moved.is_none() {
-            return false;
-        }
+    let [w0, w1, w2, w3, w4, w5, w6, ..] = work.line;
+    work.len += peers * P::LEN as u32;
+    if P::may_have([w0, w1, w2, w3, w4, w5, w6], own) {
+        take_out::<P, R>(own, work, room, at as u32);
     }
-    work.len = (at + len) as u32;
     true
 }
 
-const _: () = assert!(NO_SLOT == u32::MAX);
+/// Lines that a step puts at most.
+const LINES_PER_STEP: u32 = 6;
+
+/// Puts some whole lines, of which the last may be needed in part; false when one can't be had, and then the answer ends before it.
+///
+/// The words go from the line straight into the answer. What a torn line has left there lies behind the answer's end.
+#[inline(never)]
+fn put_lines<P: PeerFamily, M: TableMemory, R: Room>(
+    memory: &M,
+    own: &P::Peer,
+    work: &mut Workspace,
+    room: &mut R,
+) -> bool {
+    let first = P::line_of(work.position);
+    // Lines that share a directory.
+    let Positions { mut peers, .. } = advance::<P>(work, LINES_PER_STEP.min(FAN_OUT - first % FAN_OUT));
+    let directory = match directory(memory, work, first) {
+        Some(directory) => directory,
+        None => return end_early(work),
+    };
+    let begin = work.len;
+    let mut line = first % FAN_OUT;
+    let mut torn = false;
+    let mut near = false;
+    for _ in 0..=LINES_PER_STEP {
+        let number = match directory {
+            Directory::None(root) => root,
+            Directory::Record(record) => directory_entry(record, line as usize),
+        };
+        // Pairs with the writer's release store of the entry, after which the line is complete.
+        memory.acquire();
+        let record = memory.record(number).filter(|_| number != 0);
+        let (Some(record), Some(window)) = (record, room.window(work.len as usize)) else {
+            return end_early(work);
+        };
+        let version = record.word(7);
+        memory.acquire();
+        let mut words = [0; WORDS - 1];
+        for (word, (index, to)) in words.iter_mut().zip(window.as_chunks_mut::<8>().0.iter_mut().enumerate()) {
+            *word = record.word(index);
+            *to = word.to_le_bytes();
+        }
+        let last = record.word(7);
+        if let Some(to) = window.last_chunk_mut::<8>() {
+            *to = last.to_le_bytes();
+        }
+        memory.acquire();
+        if last != version || record.word(7) != version || !line_version(version).is_multiple_of(2) {
+            if torn {
+                return end_early(work);
+            }
+            torn = true;
+            continue;
+        }
+        near |= P::may_have(words, own);
+        let here = peers.min(P::PER_LINE);
+        work.len += here * P::LEN as u32;
+        peers -= here;
+        line += 1;
+        if peers == 0 {
+            break;
+        }
+    }
+    if near {
+        take_out::<P, R>(own, work, room, begin);
+    }
+    true
+}
+
+const FAN_OUT: u32 = 1 << FAN_OUT_SHIFT;
+
+/// Takes the announcer out of the peers that were put from byte `begin` on; the last of them takes its place.
+#[inline(never)]
+fn take_out<P: PeerFamily, R: Room>(own: &P::Peer, work: &mut Workspace, room: &mut R, begin: u32) {
+    let mut at = begin;
+    for _ in 0..LINES_PER_STEP * P::PER_LINE {
+        if at >= work.len {
+            break;
+        }
+        let Some(peer) = P::get(room, at as usize) else { break };
+        if peer == *own {
+            work.stands(if work.list == SEEDERS { Standing::Seeder } else { Standing::Leecher });
+            work.len -= P::LEN as u32;
+            let last = P::get(room, work.len as usize);
+            let _in_the_room = last.and_then(|last| P::put(room, at as usize, last));
+        } else {
+            at += P::LEN as u32;
+        }
+    }
+}
 
 /// Not everybody was looked at after all.
 #[inline(always)]
@@ -181,12 +271,18 @@ fn words_from(line: &[u64; 2 * WORDS], skip: usize) -> [u64; WORDS] {
     words
 }
 
-const NO_DIRECTORY: u32 = u32::MAX;
-
 /// Copies line `index` of the present list into the workspace, as it stood at one moment; false when both tries met the writer in it.
 #[inline(always)]
-fn read_line<M: TableMemory>(memory: &M, work: &mut Workspace, levels: u32, index: u32) -> bool {
-    let Some(number) = line_number(memory, work, levels, index) else { return false };
+fn read_line<M: TableMemory>(memory: &M, work: &mut Workspace, index: u32) -> bool {
+    let number = match directory(memory, work, index) {
+        Some(Directory::None(root)) => root,
+        Some(Directory::Record(record)) => directory_entry(record, (index % FAN_OUT) as usize),
+        None => 0,
+    };
+    memory.acquire();
+    if number == 0 {
+        return false;
+    }
     let Some(record) = memory.record(number) else { return false };
     for _ in 0..2 {
         let before = record.word(7);
@@ -202,26 +298,29 @@ fn read_line<M: TableMemory>(memory: &M, work: &mut Workspace, levels: u32, inde
     false
 }
 
-/// Number of line `index` of the present list. Neighbours share a directory, which is kept.
+/// What is right above a list's lines.
+enum Directory<R> {
+    /// Nothing: the list is this one line.
+    None(u32),
+    Record(R),
+}
+
+/// The directory right above line `index` of the present list.
 #[inline(always)]
-fn line_number<M: TableMemory>(memory: &M, work: &mut Workspace, levels: u32, index: u32) -> Option<u32> {
-    let root = work.lists[(black_box(work.list) & 1) as usize].root;
+fn directory<M: TableMemory>(memory: &M, work: &Workspace, index: u32) -> Option<Directory<M::Record>> {
+    let Listed { root, levels, .. } = work.lists[(black_box(work.list) & 1) as usize];
     if levels == 0 {
-        return Some(root);
+        return Some(Directory::None(root));
     }
-    if index >> FAN_OUT_SHIFT != work.directory_index {
-        let mut directory = root;
-        // By constant levels: the verifier sees no bound in a loop that begins anywhere.
-        for level in (2..=MAX_DEPTH).rev() {
-            if level <= levels {
-                directory = directory_entry(memory.record(directory)?, child(index, level));
-                // Pairs with the writer's release store of the entry, after which what is below is complete.
-                memory.acquire();
-            }
+    let mut directory = memory.record(root)?;
+    // By constant levels: the verifier sees no bound in a loop that begins anywhere.
+    for level in (2..=MAX_DEPTH).rev() {
+        if level <= levels {
+            let number = directory_entry(directory, child(index, level));
+            // Pairs with the writer's release store of the entry, after which what is below is complete.
+            memory.acquire();
+            directory = memory.record(number)?;
         }
-        (work.directory, work.directory_index) = (directory, index >> FAN_OUT_SHIFT);
     }
-    let number = directory_entry(memory.record(work.directory)?, child(index, 1));
-    memory.acquire();
-    (number != 0).then_some(number)
+    Some(Directory::Record(directory))
 }

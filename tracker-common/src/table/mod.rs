@@ -39,7 +39,7 @@ mod work;
 pub use family::{Peer6, PeerFamily, Peers4, Peers6};
 pub use lookup::{Lookup, find};
 pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, scrape};
-pub use room::{Buffer, Room};
+pub use room::{Buffer, Room, SPARE};
 pub use work::Workspace;
 
 use crate::siphash::SipKey;

@@ -4,7 +4,7 @@ use super::layout::{INLINE_V4, Kind, Torrent, hash_words};
 use super::listed::pick_listed;
 use super::lookup::{Lookup, find};
 use super::select::Dice;
-use super::{Buffer, PeerAddress, PeerFamily, Peers4, Peers6, Room, TableMemory, Workspace};
+use super::{Buffer, PeerAddress, PeerFamily, Peers4, Peers6, Room, SPARE, TableMemory, Workspace};
 use crate::wire::InfoHash;
 
 /// What an announce asks of the table.
@@ -63,7 +63,7 @@ pub struct ScrapeCounts {
     pub partial: u32,
 }
 
-/// Answers an announce: peers into `out`, by the family of the announcer, and the counts as they will be once it is applied.
+/// Answers an announce: peers into `out`, which best has [`SPARE`] bytes more than they need, by the family of the announcer, and the counts as they will be once it is applied.
 ///
 /// The table isn't changed: the caller emits the announce event.
 ///
@@ -77,13 +77,10 @@ pub fn announce<M: TableMemory>(memory: &M, query: &Query<'_>, out: &mut [u8]) -
     memory.acquire();
     let mut work = Workspace::default();
     find(memory, &mut work, &hash_words(query.info_hash));
-    let mut room = Buffer(out);
     let mut found = if let Some(peer) = Peers4::of(&query.peer) {
-        let announcer = query.announcer::<Peers4>(peer, &room);
-        answer(memory, &announcer, &mut work, &mut room)
+        into_buffer(memory, query.announcer::<Peers4>(peer), &mut work, out)
     } else if let Some(peer) = Peers6::of(&query.peer) {
-        let announcer = query.announcer::<Peers6>(peer, &room);
-        answer(memory, &announcer, &mut work, &mut room)
+        into_buffer(memory, query.announcer::<Peers6>(peer), &mut work, out)
     } else {
         Found::default()
     };
@@ -97,16 +94,38 @@ pub fn announce<M: TableMemory>(memory: &M, query: &Query<'_>, out: &mut [u8]) -
 
 impl Query<'_> {
     #[inline(always)]
-    fn announcer<P: PeerFamily>(&self, peer: P::Peer, room: &Buffer<'_>) -> Announcer<P> {
-        let fit = (room.0.len() / P::LEN) as u32;
+    const fn announcer<P: PeerFamily>(&self, peer: P::Peer) -> Announcer<P> {
         Announcer {
             peer,
             seeder: self.seeder,
             stopped: self.stopped,
-            want: self.want.min(fit),
+            want: self.want,
             random: self.random,
         }
     }
+}
+
+/// Peers that a buffer without [`SPARE`] bytes behind them gets at most.
+const MAX_PEERS: usize = crate::wire::MAX_PEERS_V4;
+
+#[inline(always)]
+fn into_buffer<P: PeerFamily, M: TableMemory>(
+    memory: &M,
+    mut announcer: Announcer<P>,
+    work: &mut Workspace,
+    out: &mut [u8],
+) -> Found {
+    announcer.want = announcer.want.min((out.len() / P::LEN) as u32);
+    if out.len() >= announcer.want as usize * P::LEN + SPARE {
+        return answer(memory, &announcer, work, &mut Buffer(out));
+    }
+    announcer.want = announcer.want.min((MAX_PEERS * 6 / P::LEN) as u32);
+    let mut spacious = [0; MAX_PEERS * 6 + SPARE];
+    let found = answer(memory, &announcer, work, &mut Buffer(&mut spacious));
+    for (to, from) in out.iter_mut().zip(&spacious).take(found.peers as usize * P::LEN) {
+        *to = *from;
+    }
+    found
 }
 
 /// Answers a scrape; zeros for an unknown torrent (U19).

@@ -124,14 +124,14 @@ pub(super) struct Walk {
     pub(super) left: u32,
 }
 
-/// Positions in one line.
+/// Consecutive positions, in one line or some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Positions {
-    /// The line's index in the list.
+    /// The first line's index in the list.
     pub(super) line: u32,
-    /// The first slot.
+    /// The first slot in it.
     pub(super) slot: u32,
-    /// Slots.
+    /// How many.
     pub(super) peers: u32,
 }
 
@@ -142,12 +142,13 @@ impl Walk {
         Self { position: start, in_run, left: take }
     }
 
-    /// The next positions of a list of `count` peers with `gap` positions between runs; there are some `left`.
+    /// The next positions, in `lines` neighbouring lines at most, of a list of `count` peers with `gap` positions between runs; there are
+    /// some `left`.
     #[inline(always)]
-    pub(super) fn next<P: PeerFamily>(&mut self, count: u32, gap: u32) -> Positions {
+    pub(super) fn next<P: PeerFamily>(&mut self, count: u32, gap: u32, lines: u32) -> Positions {
         let line = P::line_of(self.position);
         let slot = self.position - line * P::PER_LINE;
-        let peers = self.in_run.min(P::PER_LINE - slot).min(count - self.position);
+        let peers = self.in_run.min(lines * P::PER_LINE - slot).min(count - self.position);
         self.position += peers;
         self.left -= peers;
         self.in_run -= peers;
@@ -174,13 +175,13 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    /// The drawn positions, by the lines they are in.
-    fn drawn<P: PeerFamily>(draw: &Draw) -> Vec<u32> {
+    /// The drawn positions, in steps of so many lines.
+    fn drawn_by<P: PeerFamily>(draw: &Draw, lines: u32) -> Vec<u32> {
         let mut walk = Walk::new::<P>(draw.count, draw.take, draw.start);
         let mut positions = Vec::new();
         while walk.left > 0 {
-            let Positions { line, slot, peers } = walk.next::<P>(draw.count, draw.gap);
-            assert!(peers > 0 && slot + peers <= P::PER_LINE, "{draw:?}");
+            let Positions { line, slot, peers } = walk.next::<P>(draw.count, draw.gap, lines);
+            assert!(peers > 0 && slot + peers <= lines * P::PER_LINE, "{draw:?}");
             positions.extend((0..peers).map(|offset| line * P::PER_LINE + slot + offset));
         }
         positions
@@ -188,7 +189,8 @@ mod tests {
 
     fn each_position_once<P: PeerFamily>(count: u32, take: u32, seed: u64) -> Result<(), TestCaseError> {
         let draw = Draw::new::<P>(count, take, &mut Dice::new(seed));
-        let mut positions = drawn::<P>(&draw);
+        let mut positions = drawn_by::<P>(&draw, 1);
+        prop_assert_eq!(&positions, &drawn_by::<P>(&draw, 6));
         prop_assert_eq!(positions.len(), take as usize);
         positions.extend((0..draw.left_over()).map(|index| draw.left_over_position::<P>(index)));
         positions.sort_unstable();
@@ -203,7 +205,7 @@ mod tests {
             let draw = Draw::new::<P>(count, take.min(count), &mut dice);
             let mut walk = Walk::new::<P>(draw.count, draw.take, draw.start);
             while walk.left > 0 {
-                walk.next::<P>(draw.count, draw.gap);
+                walk.next::<P>(draw.count, draw.gap, 1);
                 taken += 1;
             }
         }
@@ -253,7 +255,7 @@ mod tests {
             for start in 0..count {
                 let mut draw = Draw::new::<Peers4>(count, take, &mut Dice::new(0));
                 draw.start = start;
-                for position in drawn::<Peers4>(&draw) {
+                for position in drawn_by::<Peers4>(&draw, 1) {
                     chances[position as usize] += 1;
                 }
             }

@@ -18,9 +18,6 @@ pub struct Workspace {
     pub(super) line: [u64; 2 * WORDS],
     /// The torrent's lists: leechers, seeders.
     pub(super) lists: [Listed; 2],
-    /// The directory right above the line that was read last, and which one of its list it is.
-    pub(super) directory: u32,
-    pub(super) directory_index: u32,
     /// Where the present list's walk is, and what is left of it.
     pub(super) position: u32,
     pub(super) in_run: u32,
