@@ -105,7 +105,7 @@ pub struct TableWriter {
 }
 
 /// Torrents entered into a growing index for each new one: it is ready long before the old one is full.
-const GROWTH_PER_TORRENT: u32 = 64;
+const GROWTH_PER_TORRENT: u32 = 32;
 
 impl TableWriter {
     /// An empty table. `hash_key` is secret and random: whoever knows it can fill one bucket.
