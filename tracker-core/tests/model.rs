@@ -1,7 +1,7 @@
 //! The table against a tracker that is as simple as can be: two nested maps, no layouts, no lists.
 //!
 //! Random histories of announces, crowds, pauses, cleanings and dropped torrents are played to both. Before each announce the reader's
-//! answer is compared with what the model allows, after it the counts and totals.
+//! answer is compared with what the model allows, after it the counts and totals. The index begins with two buckets, so that it grows many times.
 
 mod swarm;
 
@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tracker_common::table::{Family, PeerAddress, Query, ScrapeCounts};
 use tracker_common::wire::{AnnounceKind, InfoHash, MAX_PEERS_V4, MAX_PEERS_V6};
-use tracker_core::{Applied, Millis, TableReader, TableWriter, Totals};
+use tracker_core::{Applied, Limits, Millis, TableReader, TableWriter, Totals};
 
-use swarm::{LIFETIME_S, drop_all, event, peer, query, table, torrent};
+use swarm::{LIFETIME_S, SMALL, drop_all, event, peer, query, table_with, torrent};
 
 /// 4200 s / 56.
 const UNIT_S: u64 = 75;
@@ -20,8 +20,7 @@ const UNIT_S: u64 = 75;
 #[derive(Debug, Default)]
 struct Model {
     torrents: BTreeMap<InfoHash, Torrent>,
-    max_torrents: usize,
-    max_peers: usize,
+    limits: Limits,
 }
 
 #[derive(Debug, Default)]
@@ -50,12 +49,25 @@ impl Model {
         let Announce { torrent: number, peer, kind, seeder } = *announce;
         let stopped = kind == AnnounceKind::Stopped;
         let peers: usize = self.torrents.values().map(|torrent| torrent.peers.len()).sum();
-        let known = self.torrents.get(&torrent(number)).map(|torrent| torrent.peers.contains_key(&peer));
-        match known {
-            Some(false) | None if stopped => return Applied::Unknown,
-            None if self.torrents.len() == self.max_torrents => return Applied::RefusedTorrent,
-            Some(false) | None if peers == self.max_peers => return Applied::RefusedPeer,
-            _ => {}
+        let swarm = self.torrents.get(&torrent(number));
+        let known = swarm.is_some_and(|torrent| torrent.peers.contains_key(&peer));
+        let full = |count: usize, limit: u32| limit > 0 && count >= limit as usize;
+        if !known {
+            if stopped {
+                return Applied::Unknown;
+            }
+            if swarm.is_none() && self.torrents.len() == self.limits.max_torrents as usize {
+                return Applied::RefusedTorrent;
+            }
+            if peers == self.limits.max_peers as usize {
+                return Applied::RefusedPeer;
+            }
+            if full(swarm.map_or(0, |torrent| torrent.peers.len()), self.limits.max_peers_per_torrent) {
+                return Applied::RefusedPeersPerTorrent;
+            }
+            if full(self.entries_from(&peer), self.limits.max_torrents_per_address) {
+                return Applied::RefusedTorrentsPerAddress;
+            }
         }
         let swarm = self.torrents.entry(torrent(number)).or_default();
         if stopped {
@@ -73,6 +85,16 @@ impl Model {
             }
             None => Applied::Added,
         }
+    }
+
+    /// Peers of all torrents with the IPv4 address or IPv6 /64 of this one.
+    fn entries_from(&self, peer: &PeerAddress) -> usize {
+        let source = |peer: &PeerAddress| match *peer {
+            PeerAddress::V4([a, b, c, d, ..]) => (Family::V4, [a, b, c, d, 0, 0, 0, 0]),
+            PeerAddress::V6([a, b, c, d, e, f, g, h, ..]) => (Family::V6, [a, b, c, d, e, f, g, h]),
+        };
+        let all = self.torrents.values().flat_map(|torrent| torrent.peers.keys());
+        all.filter(|other| source(other) == source(peer)).count()
     }
 
     fn clean(&mut self, now: Millis) {
@@ -124,6 +146,13 @@ enum Step {
         len: u32,
         kind: AnnounceKind,
         seeder: bool,
+        batch: bool,
+    },
+    /// One peer announces the torrents `first` to `first + len`.
+    Torrents {
+        first: u32,
+        len: u32,
+        kind: AnnounceKind,
     },
     Pause {
         ms: u64,
@@ -157,8 +186,12 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         30 => (announce, prop_oneof![1..5u32, 1..120u32], any::<u64>())
             .prop_map(|(announce, want, random)| Step::Announce { announce, want, random }),
-        4 => (0..4u32, family(), 0..400u32, prop_oneof![3 => 0..80u32, 1 => 0..700u32], kind(), any::<bool>())
-            .prop_map(|(torrent, family, first, len, kind, seeder)| Step::Crowd { torrent, family, first, len, kind, seeder }),
+        4 => (0..4u32, family(), 0..400u32, prop_oneof![3 => 0..80u32, 1 => 0..700u32], kind(), any::<bool>(), any::<bool>())
+            .prop_map(|(torrent, family, first, len, kind, seeder, batch)| {
+                Step::Crowd { torrent, family, first, len, kind, seeder, batch }
+            }),
+        3 => (0..400u32, prop_oneof![3 => 0..40u32, 1 => 0..400u32], kind())
+            .prop_map(|(first, len, kind)| Step::Torrents { first: 10 + first, len, kind }),
         3 => prop_oneof![0..400u64, 0..3_000_000u64].prop_map(|ms| Step::Pause { ms }),
         3 => (1..10u32).prop_map(|budget| Step::Clean { budget }),
         1 => (0..4u32).prop_map(|torrent| Step::Drop { torrent }),
@@ -179,21 +212,26 @@ struct Game {
 }
 
 impl Game {
-    fn new(max_torrents: u32, max_peers: u32) -> Self {
-        let (writer, reader) = table(max_torrents, max_peers);
-        let model =
-            Model { max_torrents: max_torrents as usize, max_peers: max_peers as usize, ..Model::default() };
+    fn new(limits: Limits) -> Self {
+        let (writer, reader) = table_with(limits);
+        let model = Model { limits, ..Model::default() };
         Self { model, writer, reader, now: Millis(1_000_000), cleaned: Millis(1_000_000) }
     }
 
     fn play(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match *step {
             Step::Announce { announce, want, random } => self.announce(&announce, want, random)?,
-            Step::Crowd { torrent, family, first, len, kind, seeder } => {
-                for number in first..first + len {
-                    let announce = Announce { torrent, peer: peer(family, number), kind, seeder };
-                    self.apply(&announce)?;
-                }
+            Step::Crowd { torrent, family, first, len, kind, seeder, batch } => {
+                let announces: Vec<_> = (first..first + len)
+                    .map(|number| Announce { torrent, peer: peer(family, number), kind, seeder })
+                    .collect();
+                self.crowd(&announces, batch)?;
+            }
+            Step::Torrents { first, len, kind } => {
+                let announces: Vec<_> = (first..first + len)
+                    .map(|torrent| Announce { torrent, peer: peer(Family::V4, 1), kind, seeder: false })
+                    .collect();
+                self.crowd(&announces, len % 2 == 0)?;
             }
             Step::Pause { ms } => {
                 self.now.0 += ms;
@@ -222,6 +260,22 @@ impl Game {
     /// Lets freed torrent numbers rest, which the model knows nothing of.
     fn rest(&mut self) {
         self.now.0 += 300;
+    }
+
+    /// Many announces, one by one or all at once.
+    fn crowd(&mut self, announces: &[Announce], batch: bool) -> Result<(), TestCaseError> {
+        if !batch {
+            return announces.iter().try_for_each(|announce| self.apply(announce));
+        }
+        let event = |announce: &Announce| {
+            event(&torrent(announce.torrent), announce.peer, announce.kind, announce.seeder)
+        };
+        let events: Vec<_> = announces.iter().map(event).collect();
+        self.writer.apply_batch(&events, self.now);
+        for announce in announces {
+            self.model.apply(announce, self.now);
+        }
+        Ok(())
     }
 
     fn apply(&mut self, announce: &Announce) -> Result<(), TestCaseError> {
@@ -288,7 +342,7 @@ impl Game {
 
     fn compare_counts(&self) -> Result<(), TestCaseError> {
         let mut sum = ScrapeCounts::default();
-        for number in 0..5 {
+        for number in (0..5).chain(10..900) {
             let expected = self.model.counts(&torrent(number));
             prop_assert_eq!(self.reader.scrape(&torrent(number)), expected, "torrent {}", number);
             sum.seeders += expected.seeders;
@@ -320,7 +374,7 @@ impl Game {
 proptest! {
     #[test]
     fn the_table_is_the_model_tracker(history in proptest::collection::vec(steps(), 1..80)) {
-        let mut game = Game::new(100, 100_000);
+        let mut game = Game::new(SMALL);
         for step in &history {
             game.play(step)?;
         }
@@ -329,9 +383,11 @@ proptest! {
 
     #[test]
     fn a_full_table_refuses_new_ones_and_keeps_the_others(
-        history in proptest::collection::vec(steps(), 1..80), max_torrents in 1..4u32, max_peers in 1..90u32,
+        history in proptest::collection::vec(steps(), 1..80), max_torrents in prop_oneof![1..4u32, 1..400u32], max_peers in 1..400u32,
+        max_peers_per_torrent in prop_oneof![Just(0), 1..200u32], max_torrents_per_address in prop_oneof![Just(0), 1..60u32],
     ) {
-        let mut game = Game::new(max_torrents, max_peers);
+        let limits = Limits { max_torrents, max_peers, max_peers_per_torrent, max_torrents_per_address, ..SMALL };
+        let mut game = Game::new(limits);
         for step in &history {
             game.play(step)?;
         }

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use tracker_common::table::{Family, PeerAddress, ScrapeCounts};
 use tracker_common::wire::AnnounceKind;
-use tracker_core::{Applied, Millis, TableReader, TableWriter};
+use tracker_core::{Applied, DropRound, Limits, Millis, TableReader, TableWriter};
 
-use swarm::{LIFETIME_S, ask, drop_all, event, join, peer, table, torrent};
+use swarm::{LIFETIME_S, SMALL, ask, drop_all, event, join, peer, table, table_with, torrent};
 
 const NOW: Millis = Millis(1_000_000);
 /// A deadline is rounded up to this: 4200 s / 56.
@@ -346,4 +346,120 @@ fn a_small_swarm_moves_back_into_its_record() {
     }
     clean(&mut writer, NOW);
     assert_eq!((writer.totals().lines, writer.totals().peers()), (0, 3));
+}
+
+#[test]
+fn torrent_with_enough_peers_refuses_new_ones_and_keeps_the_others() {
+    for limit in [1, 3, 5, 40] {
+        let (mut writer, reader) = table_with(Limits { max_peers_per_torrent: limit, ..SMALL });
+        join(&mut writer, &torrent(1), Family::V4, 0..limit, false, NOW);
+        assert_eq!(apply(&mut writer, limit, AnnounceKind::Started, false), Applied::RefusedPeersPerTorrent);
+        assert_eq!(apply(&mut writer, 0, AnnounceKind::Completed, true), Applied::Refreshed);
+        assert_eq!(counts(&reader), (1, 1, limit - 1));
+        assert_eq!(writer.totals().refused_peers_per_torrent, 1);
+        assert_eq!(apply(&mut writer, 0, AnnounceKind::Stopped, true), Applied::Removed);
+        assert_eq!(apply(&mut writer, limit, AnnounceKind::Started, false), Applied::Added);
+    }
+}
+
+#[test]
+fn address_in_enough_torrents_is_refused_until_it_leaves_one() {
+    let (mut writer, _) = table_with(Limits { max_torrents_per_address: 3, ..SMALL });
+    let neighbour =
+        |host, port| PeerAddress::v6([0x20, 1, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, host], port);
+    let mut now = NOW;
+    for peers in [
+        [1, 2, 3, 4].map(|port| PeerAddress::v4([192, 0, 2, 9], port)),
+        [1, 2, 3, 4].map(|n| neighbour(n, 5)),
+    ] {
+        let announce = |writer: &mut TableWriter, number, kind, now| {
+            writer.apply(&event(&torrent(number), peers[number as usize], kind, false), now)
+        };
+        for number in 0..3 {
+            assert_eq!(announce(&mut writer, number, AnnounceKind::Started, now), Applied::Added);
+        }
+        assert_eq!(announce(&mut writer, 3, AnnounceKind::Started, now), Applied::RefusedTorrentsPerAddress);
+        // What is there goes on.
+        assert_eq!(announce(&mut writer, 2, AnnounceKind::None, now), Applied::Refreshed);
+        assert_eq!(announce(&mut writer, 0, AnnounceKind::Stopped, now), Applied::Removed);
+        assert_eq!(announce(&mut writer, 3, AnnounceKind::Started, now), Applied::Added);
+        // All ways out of the table count.
+        drop_all(&mut writer, |hash| *hash == torrent(1), now);
+        assert_eq!(announce(&mut writer, 0, AnnounceKind::Started, now), Applied::Added);
+        assert_eq!(announce(&mut writer, 1, AnnounceKind::Started, now), Applied::RefusedTorrentsPerAddress);
+        let later = Millis(now.0 + u64::from(LIFETIME_S) * 1000 + UNIT_MS);
+        clean(&mut writer, later);
+        for number in 0..3 {
+            assert_eq!(announce(&mut writer, number, AnnounceKind::Started, later), Applied::Added);
+        }
+        drop_all(&mut writer, |_| true, later);
+        now = later;
+    }
+    assert_eq!(writer.totals().refused_torrents_per_address, 4);
+}
+
+#[test]
+fn counts_are_exact_while_a_huge_torrent_is_cleaned_or_dropped_in_slices() {
+    let hash = torrent(1);
+    let (mut writer, reader) = table(10, 100_000);
+    join(&mut writer, &hash, Family::V4, 0..20_000, false, NOW);
+    join(&mut writer, &hash, Family::V6, 0..5_000, true, NOW);
+    let later = Millis(NOW.0 + u64::from(LIFETIME_S) * 1000 + UNIT_MS);
+    // A third stays.
+    for number in (0..20_000).step_by(3) {
+        writer.apply(&event(&hash, peer(Family::V4, number), AnnounceKind::None, false), later);
+    }
+    let (mut left, mut slices) = (25_000, 0);
+    loop {
+        let expired = writer.expire(later, 700);
+        assert!(expired.looked <= 700 + 9, "{expired:?}");
+        left -= expired.peers;
+        slices += 1;
+        let counts = reader.scrape(&hash);
+        assert_eq!(counts.seeders + counts.leechers, left);
+        assert_eq!(writer.totals().peers(), u64::from(left));
+        if expired.wrapped {
+            break;
+        }
+    }
+    assert_eq!((left, reader.scrape(&hash).leechers), (6_667, 6_667));
+    assert!(slices >= 25_000 / 709, "{slices} slices");
+
+    let mut round = DropRound::default();
+    let mut last = left;
+    loop {
+        let dropped = writer.drop_torrents(&mut round, |_| true, later);
+        let counts = reader.scrape(&hash);
+        assert!(counts.leechers < last || dropped.done);
+        assert_eq!(writer.totals().peers(), u64::from(counts.leechers));
+        last = counts.leechers;
+        if dropped.done {
+            break;
+        }
+    }
+    assert_eq!((last, writer.totals().torrents, writer.totals().lines), (0, 0, 0));
+}
+
+#[test]
+fn index_grows_with_the_swarms_and_loses_nobody() {
+    let (mut writer, reader) = table_with(SMALL);
+    let mut now = NOW;
+    let one = peer(Family::V4, 1);
+    for number in 0..60_000 {
+        now.0 += u64::from(number % 10 == 0);
+        let applied = writer.apply(&event(&torrent(number), one, AnnounceKind::Started, false), now);
+        assert_eq!(applied, Applied::Added, "torrent {number}");
+        // One of the oldest, one in the middle, the newest.
+        for known in [number % 17, number / 2, number] {
+            assert_eq!(reader.scrape(&torrent(known)).leechers, 1, "torrent {known} of {number}");
+        }
+    }
+    for number in 0..60_000 {
+        assert_eq!(reader.scrape(&torrent(number)).leechers, 1, "torrent {number}");
+        let again = event(&torrent(number), one, AnnounceKind::None, false);
+        assert_eq!(writer.apply(&again, now), Applied::Refreshed, "torrent {number}");
+    }
+    // 7.4 segments of torrents, 1 of buckets, and those of former indexes that aren't used again yet.
+    let segments = writer.totals().memory_bytes >> 19;
+    assert!((9..60).contains(&segments), "{segments} segments");
 }

@@ -81,6 +81,11 @@ pub trait Segments: Send + Debug {
     /// [`NoMemory`]: the table goes on with what it has, and asks again later.
     fn create(&mut self, number: u32, bucket_slot: Option<u32>) -> Result<Segment, NoMemory>;
 
+    /// Whether [`Segments::create`] needn't wait: asked by who can do without for a moment, so that who can't finds one.
+    fn is_at_hand(&self) -> bool {
+        true
+    }
+
     /// Returns when readers find all of the bucket space that was created. False when a part of it will never be found: then the index
     /// that it was for isn't used.
     fn settle(&mut self) -> bool {
