@@ -99,7 +99,7 @@ impl Display for Stats {
         }
         writeln!(out, "\nswarm table")?;
         for (name, number) in &self.swarm {
-            writeln!(out, "  {name:<24}{number:>20}")?;
+            writeln!(out, "  {name:<30}{number:>14}")?;
         }
         writeln!(out)?;
         writeln!(out, "{:<26}{:>20}", "answers not sent", self.answers_refused)?;

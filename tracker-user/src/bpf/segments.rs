@@ -127,6 +127,12 @@ impl Segments for KernelSegments {
         Ok(Segment::Static(made.words))
     }
 
+    fn is_at_hand(&self) -> bool {
+        let state = self.shared.lock();
+        // One is left for who can't wait. Where there is none to wait for, `create` says so at once.
+        state.ready.len() > 1 || state.failed.is_some() || state.ended
+    }
+
     fn settle(&mut self) -> bool {
         let mut state = self.shared.lock();
         while (state.filling || !state.slots.is_empty()) && !state.ended {
@@ -373,6 +379,9 @@ mod tests {
         let maps = maps(20, 5);
         let mut segments = KernelSegments::new(again(&maps.root), again(&maps.records), again(&maps.buckets))
             .expect("a thread");
+        while !segments.is_at_hand() {
+            thread::yield_now();
+        }
         let root = words_of(segments.root().expect("a root"));
         assert_eq!(root.len(), 1);
         root[0][3].store(17, Ordering::Relaxed);
