@@ -5,7 +5,6 @@
 //! the tracker's end gets such a thread, on the other CPU.
 
 use std::fs;
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -48,11 +47,6 @@ impl Cable {
     /// Index of the client's interface, in its namespace.
     pub(crate) fn client_index(&self) -> Result<u32> {
         self.index(&self.client, &self.client_interface)
-    }
-
-    /// Index of the tracker's interface, in its namespace.
-    pub(crate) fn server_index(&self) -> Result<u32> {
-        self.index(&self.server, &self.server_interface)
     }
 
     fn index(&self, namespace: &Namespace, interface: &str) -> Result<u32> {
@@ -119,11 +113,4 @@ pub(crate) fn run_time_ns(process: u32) -> Result<u64> {
         sum += time;
     }
     Ok(sum)
-}
-
-/// Runs `ip link`-like commands of other tools and fails with what they say.
-pub(crate) fn run(mut command: Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -45,6 +45,8 @@ struct Cli {
 enum Command {
     /// What an answer costs in the kernel, beside the floor and the reference; the writer; memory; a flood
     Udp(udp::Flags),
+    /// What a connect costs with ordinary clients, answered by XDP and by sockets
+    Connect(sockets::ConnectFlags),
     /// Readers in the kernel and in user space check every answer while the writer churns
     Stress(stress::Flags),
 }
@@ -52,6 +54,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Udp(flags) => udp::run(&flags),
+        Command::Connect(flags) => sockets::connect(&flags),
         Command::Stress(flags) => stress::run(&flags),
     };
     match done {

@@ -11,7 +11,7 @@ use tracker_common::event::AnnounceEvent;
 use tracker_common::settings::{Endpoints, Settings, access_mode, answer};
 use tracker_common::siphash::SipKey;
 use tracker_common::wire::AnnounceKind;
-use tracker_core::{HeapSegments, Limits, Millis, Segments, TableWriter};
+use tracker_core::{Limits, Millis, TableWriter};
 use tracker_lab::population;
 use tracker_lab::traffic::{SERVER_PORT, SERVER_V4, SERVER_V6};
 use tracker_user::bpf::{AttachMode, EventRing, Kernel};
@@ -34,29 +34,35 @@ const HASH_KEY: SipKey = SipKey { k0: 0x0123_4567_89ab_cdef, k1: 0xfedc_ba98_765
 /// Events of one batch of the writer.
 pub(crate) const BATCH: usize = 256;
 
+/// The tracker's program, loaded and told what to serve.
+pub(crate) struct Loaded {
+    kernel: Kernel,
+    events: EventRing,
+    limits: Limits,
+    pins: tempfile::TempDir,
+}
+
 /// The tracker's program and table. Segments stay mapped until the process ends.
 pub(crate) struct Ours {
     kernel: Kernel,
     pub(crate) writer: TableWriter,
     pub(crate) events: EventRing,
-    pins: tempfile::TempDir,
+    _pins: tempfile::TempDir,
 }
 
-impl Ours {
-    /// Loads the program, with an empty table.
-    pub(crate) fn load(limits: &Limits, max_response_peers: u32) -> Result<Self> {
+impl Loaded {
+    /// Loads the program, without a table.
+    pub(crate) fn new(limits: &Limits, max_response_peers: u32) -> Result<Self> {
         // Not on a BPF file system: nothing is pinned, and the log says so to nobody.
         let pins = tempfile::tempdir().context("a temporary directory")?;
         let text = format!(
-            "[xdp]\npin_directory = \"{}\"\nevent_ring_bytes = {}\n[protocol]\nmax_response_peers = {max_response_peers}\n\
+            "[xdp]\npin_directory = \"{}\"\n[protocol]\nmax_response_peers = {max_response_peers}\n\
              [swarm]\nmax_torrents = {}\nmax_peers = {}\n",
             pins.path().display(),
-            RING_BYTES,
             limits.max_torrents,
             limits.max_peers,
         );
-        let config = Config::parse("laboratory", &text)?;
-        let mut kernel = Kernel::load(&config)?;
+        let mut kernel = Kernel::load(&Config::parse("laboratory", &text)?)?;
         kernel.set_keys(&keys())?;
         kernel.set_settings(&Settings {
             access_mode: access_mode::OFF,
@@ -70,10 +76,22 @@ impl Ours {
         })?;
         let served = [IpAddr::from(SERVER_V4), IpAddr::from(SERVER_V6)];
         kernel.set_endpoints(&Endpoints::new(served.map(|ip| SocketAddr::new(ip, SERVER_PORT))))?;
-        let segments = kernel.segments()?;
         let events = kernel.events()?;
-        let writer = TableWriter::new(*limits, HASH_KEY, Box::new(segments))?;
-        Ok(Self { kernel, writer, events, pins })
+        Ok(Self { kernel, events, limits: *limits, pins })
+    }
+
+    /// Gives it an empty table.
+    pub(crate) fn with_table(mut self) -> Result<Ours> {
+        let segments = self.kernel.segments()?;
+        let writer = TableWriter::new(self.limits, HASH_KEY, Box::new(segments))?;
+        Ok(Ours { kernel: self.kernel, writer, events: self.events, _pins: self.pins })
+    }
+}
+
+impl Ours {
+    /// Loads the program, with an empty table.
+    pub(crate) fn load(limits: &Limits, max_response_peers: u32) -> Result<Self> {
+        Loaded::new(limits, max_response_peers)?.with_table()
     }
 
     /// The same with a full table.
@@ -81,11 +99,6 @@ impl Ours {
         let mut ours = Self::load(&limits(shape), 50)?;
         fill(&mut ours.writer, shape, v6)?;
         Ok(ours)
-    }
-
-    /// The writer, and what has to be kept beside it.
-    pub(crate) fn into_writer(self) -> (TableWriter, Box<dyn std::any::Any>) {
-        (self.writer, Box::new((self.kernel, self.events, self.pins)))
     }
 
     /// Attaches the program for good.
@@ -109,9 +122,6 @@ impl Ours {
         consume(&mut self.writer, &mut self.events, cpu, stop)
     }
 }
-
-/// Bytes of the ring: what is a few ms of events at full speed, so that other work on the writer's CPU doesn't fill it.
-const RING_BYTES: u32 = 1 << 24;
 
 /// Takes events until `stop` and applies them.
 fn consume(
@@ -160,12 +170,6 @@ pub(crate) fn limits(shape: Shape) -> Limits {
         max_peers: u32::try_from(shape.peers()).unwrap_or(u32::MAX).max(10_000),
         ..Limits::default()
     }
-}
-
-/// A table in ordinary memory.
-pub(crate) fn heap(limits: Limits) -> Result<TableWriter> {
-    let segments: Box<dyn Segments> = Box::new(HeapSegments);
-    Ok(TableWriter::new(limits, HASH_KEY, segments)?)
 }
 
 /// The event of peer `peer` of a torrent: even ones are leechers.

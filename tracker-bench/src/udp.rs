@@ -37,9 +37,6 @@ pub(crate) struct Flags {
     /// Only this part, and its rows as JSON to stdout
     #[arg(long, hide = true)]
     part: Option<Part>,
-    /// The writer's parts on ordinary memory, not shared with the kernel
-    #[arg(long, hide = true)]
-    heap: bool,
 }
 
 /// What runs in one process: tables that are shared with the kernel stay until it ends.
@@ -114,8 +111,8 @@ impl Part {
             }
             Self::Flood => flood::measure(&flags.lab, &flags.only, flags.rounds, time),
             Self::Clients => sockets::measure(&flags.programs, &flags.only, flags.rounds, flags.seconds),
-            Self::Writer => writer::events(flags.heap),
-            Self::Memory => writer::memory(flags.only.first().context("a memory case is named")?, flags.heap),
+            Self::Writer => writer::events(),
+            Self::Memory => writer::memory(flags.only.first().context("a memory case is named")?),
             Self::Huge => kernel::measure(&flags.lab, &cases::huge(), flags.rounds, time),
         }
     }
@@ -170,9 +167,6 @@ fn in_child(flags: &Flags, part: Part, only: &[String]) -> Result<Vec<Row>> {
     command.args(flags.programs.flags());
     if !only.is_empty() {
         command.args(["--only", &only.join(",")]);
-    }
-    if flags.heap {
-        command.arg("--heap");
     }
     let output = command.stderr(Stdio::inherit()).output().context("cannot start this program again")?;
     ensure!(output.status.success(), "part {name}: {}", output.status);

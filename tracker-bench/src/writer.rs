@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracker_core::TableWriter;
 
-use crate::ours::{self, Ours};
+use crate::ours::{self, Loaded, Ours};
 use crate::report::{Row, Target};
 use crate::rounds::Rounds;
 use crate::shape::Shape;
@@ -34,26 +34,10 @@ fn memory_case(shape: Shape) -> String {
     format!("memory-{}x{}", shape.torrents, shape.peers_each())
 }
 
-/// A table, in memory shared with the kernel unless `heap`.
-struct Table {
-    writer: TableWriter,
-    /// What keeps the program and its maps.
-    _rest: Option<Box<dyn std::any::Any>>,
-}
-
-fn table(shape: Shape, heap: bool) -> Result<Table> {
-    let limits = ours::limits(shape);
-    if heap {
-        return Ok(Table { writer: ours::heap(limits)?, _rest: None });
-    }
-    let (writer, rest) = Ours::load(&limits, 50)?.into_writer();
-    Ok(Table { writer, _rest: Some(rest) })
-}
-
 /// ns an event: new peers into an empty table, then the same ones again, in another order. One round a process: segments stay.
-pub(crate) fn events(heap: bool) -> Result<Vec<Row>> {
+pub(crate) fn events() -> Result<Vec<Row>> {
     sys::pin(crate::drive::WRITER_CPU)?;
-    let mut table = table(WRITTEN, heap)?;
+    let mut table = Ours::load(&ours::limits(WRITTEN), 50)?;
     let new = applied(&mut table.writer, WRITTEN, 0);
     let known = applied(&mut table.writer, WRITTEN, 2);
     let total = table.writer.totals();
@@ -93,14 +77,16 @@ fn applied(writer: &mut TableWriter, shape: Shape, way: u64) -> Duration {
 }
 
 /// Memory of one full table, in a process of its own.
-pub(crate) fn memory(case: &str, heap: bool) -> Result<Vec<Row>> {
+pub(crate) fn memory(case: &str) -> Result<Vec<Row>> {
     let all = MEMORY.into_iter().chain([HUGE]);
     let (shape, most) = all
         .into_iter()
         .find(|(shape, _)| memory_case(*shape) == case)
         .with_context(|| format!("no case {case}"))?;
-    let mut table = table(shape, heap)?;
+    // Before there is any segment of a table: those that are made ahead are the table's, too.
+    let loaded = Loaded::new(&ours::limits(shape), 50)?;
     let before = Held::now()?;
+    let mut table = loaded.with_table()?;
     ours::fill(&mut table.writer, shape, false)?;
     let after = Held::now()?;
     let held = after.bytes.saturating_sub(before.bytes);

@@ -43,7 +43,7 @@ enum Task {
     #[command(subcommand)]
     Bench(bench::Bench),
     /// Let readers in the kernel and in user space check every answer while the writer churns
-    Stress(bench::StressFlags),
+    Stress(bench::Flags),
     /// Check formatting and run clippy with warnings denied, for the BPF program too
     Lint,
 }
