@@ -195,7 +195,7 @@ impl LoadedProgram {
 
     /// Runs the program on one frame of at least 14 bytes, as if the interface `ingress` (1 is loopback) had brought it.
     ///
-    /// Checks that exactly one counter rose, by one, and that it belongs to the action.
+    /// Checks that exactly one counter rose, by one, that it belongs to the action, and that a frame that isn't answered is left as it came.
     #[track_caller]
     pub(crate) fn run(&mut self, frame: &[u8], ingress: u32) -> Outcome {
         let before = self.counters();
@@ -225,6 +225,10 @@ impl LoadedProgram {
             Class::Drop => XDP_DROP,
         };
         assert_eq!(result.return_value, action, "{verdict:?}");
+        assert!(
+            verdict.class() == Class::Answer || out == frame,
+            "{verdict:?}: {frame:02x?} became {out:02x?}"
+        );
         Outcome { verdict, frame: out }
     }
 }

@@ -2,23 +2,22 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use tracker_common::connection_id::{Address, Epoch, Keys};
-use tracker_common::frame::BufferFrame;
-use tracker_common::journey::{Host, travel};
-use tracker_common::settings::{Settings, access_mode};
+use tracker_common::connection_id::Epoch;
+use tracker_common::settings::{Settings, access_mode, answer};
 use tracker_common::verdict::Verdict;
 use tracker_testkit::payload;
 use tracker_testkit::skip::{Requirement, must_skip};
 use tracker_user::udp::sys::coarse_monotonic_ns;
 
 use crate::loaded::Outcome;
+use crate::loaded::table::View;
+use crate::user_space::UserSpace;
 use crate::{
-    LISTED, LOOPBACK, TRANSACTION, UNLISTED, announce, around, blocked, families, good_id, keys, program,
-    scrape, settings, tracker_v4, tracker_v6, within_one_epoch,
+    LISTED, LOOPBACK, TRANSACTION, Tracker, UNLISTED, announce, around, families, good_id, peers, scrape,
+    settings,
 };
 
 /// BPF_PROG_TEST_RUN takes no frame shorter than an Ethernet header, and no driver delivers one.
@@ -27,7 +26,7 @@ fn a_frame_without_a_whole_ethernet_header_passes() {
     for (client, tracker) in families() {
         let whole = around(client, tracker, payload::connect(TRANSACTION)).build();
         for cut in 0..14 {
-            let outcome = in_user_space(&whole[..cut], settings());
+            let outcome = UserSpace::new(settings(), View::default()).run(&whole[..cut]);
             assert_eq!(outcome, Outcome { verdict: Verdict::PassOther, frame: whole[..cut].to_vec() });
         }
     }
@@ -38,92 +37,45 @@ fn kernel_and_user_space_agree_on_every_frame() {
     if must_skip(&[Requirement::Bpf]) {
         return;
     }
-    let program = RefCell::new(program());
+    let mut tracker = Tracker::new();
+    for (client, _) in families() {
+        tracker.join(UNLISTED, &peers(client, 0, 20), false);
+        tracker.join(UNLISTED, &peers(client, 20, 90), true);
+        tracker.join(LISTED, &peers(client, 0, 1), true);
+    }
+    let view = tracker.view.lock().unwrap().clone();
+    let program = RefCell::new(tracker.program);
     let seen = RefCell::new(HashSet::new());
     let random = proptest::collection::vec(any::<u8>(), 14..200);
     let cases = prop_oneof![9 => frames(), 1 => random];
     let modes = prop_oneof![Just(access_mode::OFF), Just(access_mode::DENY), Just(access_mode::ALLOW)];
+    let answers = prop_oneof![3 => Just(answer::ALL), 1 => Just(answer::CONNECT)];
     let mut runner =
         TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
     runner
-        .run(&(cases, modes, any::<bool>()), |(frame, access_mode, errors)| {
-            // The drop policy, or more errors than this test can send in a window.
-            let errors_per_window = if errors { 65_535 } else { 0 };
-            let settings = Settings { access_mode, errors_per_window, ..settings() };
-            let mut program = program.borrow_mut();
-            program.set_settings(&settings);
-            let (kernel, user) =
-                within_one_epoch(|_| (program.run(&frame, LOOPBACK), in_user_space(&frame, settings)));
-            seen.borrow_mut().insert(kernel.verdict.name());
-            prop_assert_eq!(kernel, user);
-            Ok(())
-        })
+        .run(
+            &(cases, modes, answers, any::<bool>(), 1..u64::MAX),
+            |(frame, access_mode, answer, errors, random)| {
+                // The drop policy, or more errors than this test can send in a window.
+                let errors_per_window = if errors { 65_535 } else { 0 };
+                let settings = Settings { access_mode, errors_per_window, answer, ..settings() };
+                let mut program = program.borrow_mut();
+                program.set_settings(&settings);
+                program.set_random(random);
+                let kernel = program.run(&frame, LOOPBACK);
+                let mut user_space = UserSpace::new(settings, view.clone());
+                user_space.random = random;
+                user_space.now_ns = program.clock().unwrap_or_default();
+                let user = user_space.run(&frame);
+                seen.borrow_mut().insert(kernel.verdict.name());
+                prop_assert_eq!(kernel, user);
+                prop_assert_eq!(program.events(), user_space.events);
+                Ok(())
+            },
+        )
         .unwrap();
-    // Seen are 14 to 16; what is missing takes an accident, as the second tag behind the first.
-    assert!(seen.borrow().len() >= 12, "the frames are too much alike: {:?}", seen.borrow());
-}
-
-/// The maps as plain collections.
-struct PlainTables {
-    settings: Settings,
-    endpoints: Vec<(Address, u16)>,
-    keys: Keys,
-    listed: HashSet<[u8; 20]>,
-    now_ns: u64,
-}
-
-impl Host for PlainTables {
-    fn serves(&self, address: &Address, port: u16) -> bool {
-        self.endpoints.contains(&(*address, port))
-    }
-
-    fn blocks(&self, address: &Address) -> bool {
-        blocked().iter().any(|(network, length)| match (*address, network) {
-            (Address::V4(address), IpAddr::V4(network)) => {
-                (u32::from_be_bytes(address) ^ u32::from(*network)) >> (32 - length) == 0
-            }
-            (Address::V6(address), IpAddr::V6(network)) => {
-                (u128::from_be_bytes(address) ^ u128::from(*network)) >> (128 - length) == 0
-            }
-            _ => false,
-        })
-    }
-
-    fn allows(&self, info_hash: &[u8; 20]) -> bool {
-        match self.settings.access_mode {
-            access_mode::DENY => !self.listed.contains(info_hash),
-            access_mode::ALLOW => self.listed.contains(info_hash),
-            _ => true,
-        }
-    }
-
-    fn keys(&self) -> Option<&Keys> {
-        Some(&self.keys)
-    }
-
-    fn now_ns(&self) -> u64 {
-        self.now_ns
-    }
-
-    fn may_send_error(&mut self, _: u64, _: u64) -> bool {
-        self.settings.errors_per_window != 0
-    }
-}
-
-/// What user space decides about the frame.
-fn in_user_space(frame: &[u8], settings: Settings) -> Outcome {
-    let mut buffer = vec![0; 4096];
-    buffer[..frame.len()].copy_from_slice(frame);
-    let mut tables = PlainTables {
-        settings,
-        endpoints: [tracker_v4(), tracker_v6()].map(|one| (Address::from(one.ip()), one.port())).to_vec(),
-        keys: keys(),
-        listed: HashSet::from([LISTED]),
-        now_ns: coarse_monotonic_ns(),
-    };
-    let mut buffer_frame = BufferFrame::new(&mut buffer, frame.len(), true);
-    let verdict = travel(&mut buffer_frame, &mut tables);
-    Outcome { verdict, frame: buffer_frame.as_slice().to_vec() }
+    // Seen are 15 to 20; what is missing takes an accident, as the second tag behind the first.
+    assert!(seen.borrow().len() >= 13, "the frames are too much alike: {:?}", seen.borrow());
 }
 
 /// Frames that get far: right ones, then changed here and there.

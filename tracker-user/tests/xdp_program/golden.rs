@@ -1,9 +1,10 @@
-//! Golden packets: what is sent, the verdict, and the whole answer.
+//! Golden packets: what is sent, the verdict, and the whole answer. Here is all but announces and scrapes with answers of their own.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use tracker_common::connection_id::Epoch;
+use tracker_common::settings::{Settings, answer};
 use tracker_common::verdict::Verdict;
 use tracker_testkit::packet::{self, Checksum};
 use tracker_testkit::payload;
@@ -11,7 +12,7 @@ use tracker_testkit::skip::{Requirement, must_skip};
 
 use crate::{
     LISTED, LOOPBACK, TRANSACTION, UNLISTED, announce, answered, around, client_v4, client_v6, connect,
-    connect_answer, error_answer, families, good_id, program, scrape, tracker_v4, tracker_v6,
+    connect_answer, error_answer, families, good_id, program, scrape, settings, tracker_v4, tracker_v6,
     within_one_epoch,
 };
 
@@ -291,28 +292,38 @@ fn golden_packets_get_their_verdict_and_answer() {
     }
     let mut program = program();
     let mut seen = HashSet::new();
-    within_one_epoch(|epoch| {
-        let both = families().into_iter().flat_map(|(client, tracker)| golden(client, tracker, epoch));
-        for Golden { name, frame, verdict, answer } in both.chain(golden_of_one_family(epoch)) {
-            let outcome = program.run(&frame, LOOPBACK);
-            assert_eq!(outcome.verdict, verdict, "{name}: {frame:02x?}");
-            seen.insert(verdict.index());
-            match answer {
-                Some(payload) => assert_eq!(answered(&frame, &outcome), payload, "{name}"),
-                None => assert_eq!(outcome.frame, frame, "{name}: the frame must be left alone"),
+    for answer in [answer::CONNECT, answer::ALL] {
+        program.set_settings(&Settings { answer, ..settings() });
+        within_one_epoch(|epoch| {
+            let both = families().into_iter().flat_map(|(client, tracker)| golden(client, tracker, epoch));
+            for Golden { name, frame, verdict, answer: payload } in both.chain(golden_of_one_family(epoch)) {
+                let is_left = matches!(verdict, Verdict::PassAnnounce | Verdict::PassScrape);
+                if is_left && answer == answer::ALL {
+                    continue;
+                }
+                let outcome = program.run(&frame, LOOPBACK);
+                assert_eq!(outcome.verdict, verdict, "{name}: {frame:02x?}");
+                seen.insert(verdict.index());
+                match payload {
+                    Some(payload) => assert_eq!(answered(&frame, &outcome), payload, "{name}"),
+                    None => assert_eq!(outcome.frame, frame, "{name}: the frame must be left alone"),
+                }
             }
-        }
-    });
-    let only_in_sockets = [
+        });
+    }
+    assert_eq!(program.events(), []);
+    let elsewhere = [
         Verdict::Announce,
         Verdict::Scrape,
         Verdict::ErrorAnnounceShort,
         Verdict::ErrorPort,
         Verdict::ErrorFullScrape,
+        Verdict::PassEventRing,
+        // Test runs always have room for a longer frame, and for a tag.
+        Verdict::PassResize,
+        Verdict::DropTag,
     ];
     for verdict in Verdict::ALL {
-        // Test runs always have room for a longer frame, and answers here are never longer than requests.
-        let expected = verdict != Verdict::PassResize && !only_in_sockets.contains(&verdict);
-        assert_eq!(seen.contains(&verdict.index()), expected, "{verdict:?}");
+        assert_eq!(seen.contains(&verdict.index()), !elsewhere.contains(&verdict), "{verdict:?}");
     }
 }

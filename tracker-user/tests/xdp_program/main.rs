@@ -4,17 +4,28 @@
 
 #![cfg(feature = "xdp")]
 
+mod announces;
 mod differential;
+mod events;
 mod golden;
 #[path = "../loaded/mod.rs"]
 mod loaded;
+mod scrapes;
+mod swarms;
+mod user_space;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 
 use aya::programs::Xdp;
 use tracker_common::connection_id::{Address, Epoch, Keys, issue};
-use tracker_common::settings::{Endpoints, Settings, access_mode, names};
+use tracker_common::event::AnnounceEvent;
+use tracker_common::settings::{Endpoints, Settings, access_mode, answer, names};
+use tracker_common::siphash::SipKey;
+use tracker_common::table::PeerAddress;
 use tracker_common::verdict::{Class, Verdict};
+use tracker_common::wire::AnnounceKind;
+use tracker_core::{Millis, TableWriter};
 use tracker_testkit::netns::Namespace;
 use tracker_testkit::packet::{self, PacketBuilder, datagram, eth};
 use tracker_testkit::payload::{self, Announce};
@@ -22,6 +33,7 @@ use tracker_testkit::skip::{Requirement, must_skip};
 use tracker_testkit::verify;
 use tracker_user::udp::sys::coarse_monotonic_ns;
 
+use crate::loaded::table::{View, Witnessed};
 use crate::loaded::{LoadedProgram, Outcome};
 
 const LOOPBACK: u32 = 1;
@@ -55,7 +67,16 @@ fn keys() -> Keys {
 }
 
 fn settings() -> Settings {
-    Settings { access_mode: access_mode::DENY, errors_per_window: 60_000, block4: 1, block6: 1 }
+    Settings {
+        access_mode: access_mode::DENY,
+        errors_per_window: 60_000,
+        block4: 1,
+        block6: 1,
+        answer: answer::ALL,
+        interval_s: 1800,
+        max_response_peers: 50,
+        max_scrape_torrents: 70,
+    }
 }
 
 fn blocked() -> [(IpAddr, u8); 3] {
@@ -71,13 +92,83 @@ fn endpoints() -> Endpoints {
 }
 
 fn program() -> LoadedProgram {
-    let mut program = LoadedProgram::load();
+    set_up(LoadedProgram::load())
+}
+
+fn set_up(mut program: LoadedProgram) -> LoadedProgram {
     program.set_keys(&keys());
     program.set_endpoints(&endpoints());
     program.set_settings(&settings());
     program.set_access_list(&[LISTED]);
     program.block(&blocked());
     program
+}
+
+/// The program with a swarm table that the test writes.
+struct Tracker {
+    program: LoadedProgram,
+    writer: TableWriter,
+    view: Arc<Mutex<View>>,
+}
+
+impl Tracker {
+    fn new() -> Self {
+        Self::over(program())
+    }
+
+    fn over(mut program: LoadedProgram) -> Self {
+        let segments = Witnessed::new(program.segments());
+        let view = segments.view();
+        let key = SipKey { k0: 0x0706_0504_0302_0100, k1: 0x0f0e_0d0c_0b0a_0908 };
+        let writer = TableWriter::new(loaded::limits(), key, Box::new(segments)).expect("a small table");
+        Self { program, writer, view }
+    }
+
+    fn apply(&mut self, event: &AnnounceEvent) {
+        self.writer.apply(event, Millis(coarse_monotonic_ns() / 1_000_000));
+    }
+
+    /// Adds peers to a torrent, in this order.
+    fn join(&mut self, info_hash: [u8; 20], peers: &[SocketAddr], seeders: bool) {
+        for peer in peers {
+            let now_ms = (coarse_monotonic_ns() / 1_000_000) as u32;
+            self.apply(&AnnounceEvent::new(
+                info_hash,
+                peer_address(*peer),
+                AnnounceKind::Started,
+                seeders,
+                now_ms,
+            ));
+        }
+    }
+}
+
+fn peer_address(peer: SocketAddr) -> PeerAddress {
+    match peer.ip() {
+        IpAddr::V4(ip) => PeerAddress::v4(ip.octets(), peer.port()),
+        IpAddr::V6(ip) => PeerAddress::v6(ip.octets(), peer.port()),
+    }
+}
+
+/// Peers of a client's family: so many, from number `first` on.
+fn peers(like: SocketAddr, first: u16, count: u16) -> Vec<SocketAddr> {
+    let peer = |n: u16| {
+        let ip: IpAddr = match like.ip() {
+            IpAddr::V4(_) => [10, 1, n.to_be_bytes()[0], n.to_be_bytes()[1]].into(),
+            IpAddr::V6(_) => [0x2001, 0xdb8, 0, 0, 0x7777, 0, 0, n].into(),
+        };
+        SocketAddr::new(ip, 6000 + n)
+    };
+    (first..first + count).map(peer).collect()
+}
+
+/// A peer's bytes in an answer.
+fn compact(peer: SocketAddr) -> Vec<u8> {
+    let port = peer.port().to_be_bytes();
+    match peer.ip() {
+        IpAddr::V4(ip) => [&ip.octets()[..], &port].concat(),
+        IpAddr::V6(ip) => [&ip.octets()[..], &port].concat(),
+    }
 }
 
 fn good_id(client: SocketAddr, epoch: Epoch) -> u64 {
