@@ -6,7 +6,7 @@
 
 mod swarm;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tracker_common::table::{Family, PeerAddress, Query};
 use tracker_common::wire::{AnnounceKind, InfoHash};
@@ -16,6 +16,11 @@ use swarm::{drop_all, event, query, table, torrent};
 
 const TORRENTS: u32 = 12;
 const EVENTS: u32 = 1_200_000;
+
+/// Torrents that come once and stay, each with a peer.
+const STAYING: u32 = 60_000;
+/// The first of them.
+const FIRST_STAYING: u32 = 1_000;
 
 struct Random(u64);
 
@@ -77,7 +82,7 @@ const fn is_seeder(n: u32) -> bool {
     n.is_multiple_of(3)
 }
 
-fn churn(writer: &mut TableWriter) {
+fn churn(writer: &mut TableWriter, staying: &AtomicU32) {
     let mut random = Random(0xc0ffee);
     let mut now = Millis(1_000_000);
     // How many peers a torrent tends to have: some stay in the record, some go back and forth over the shapes' limits.
@@ -92,8 +97,14 @@ fn churn(writer: &mut TableWriter) {
         if round % 16 == 0 {
             now.0 += 3;
         }
-        if round % 5_000 == 0 {
-            writer.expire(now, 6);
+        if round % (EVENTS / STAYING) == 0 {
+            let number = FIRST_STAYING + round / (EVENTS / STAYING);
+            let hash = torrent(number);
+            writer.apply(&event(&hash, certified(Family::V4, 1, &hash), AnnounceKind::Started, false), now);
+            staying.store(number, Ordering::Release);
+        }
+        if round % 500 == 0 {
+            writer.expire(now, 600);
         }
         if round % 40_000 == 0 {
             // All of one torrent at once: many lines that others take next.
@@ -102,10 +113,19 @@ fn churn(writer: &mut TableWriter) {
     }
 }
 
-fn read(reader: &TableReader, seed: u64, done: &AtomicBool) -> (u64, u64) {
+fn read(reader: &TableReader, seed: u64, done: &AtomicBool, staying: &AtomicU32) -> (u64, u64) {
     let mut random = Random(seed);
     let (mut asked, mut peers) = (0, 0);
     while !done.load(Ordering::Relaxed) {
+        let last = staying.load(Ordering::Acquire);
+        if last >= FIRST_STAYING {
+            let number = FIRST_STAYING + random.below(last - FIRST_STAYING + 1);
+            assert_eq!(
+                reader.scrape(&torrent(number)).leechers,
+                1,
+                "torrent {number} was missed, {last} is the last"
+            );
+        }
         let hash = torrent(random.below(TORRENTS));
         let family = if random.below(4) == 0 { Family::V6 } else { Family::V4 };
         let announcer = certified(family, random.below(200), &hash);
@@ -127,22 +147,24 @@ fn read(reader: &TableReader, seed: u64, done: &AtomicBool) -> (u64, u64) {
 
 #[test]
 fn nobody_is_handed_out_who_was_not_announced() {
-    let (mut writer, reader) = table(100, 20_000);
-    let done = AtomicBool::new(false);
+    let (mut writer, reader) = table(100_000, 100_000);
+    let (done, staying) = (AtomicBool::new(false), AtomicU32::new(0));
     let reads: Vec<_> = std::thread::scope(|scope| {
         let readers: Vec<_> = [1, 2]
             .map(|seed| {
-                let (reader, done) = (reader.clone(), &done);
-                scope.spawn(move || read(&reader, seed, done))
+                let (reader, done, staying) = (reader.clone(), &done, &staying);
+                scope.spawn(move || read(&reader, seed, done, staying))
             })
             .into_iter()
             .collect();
-        churn(&mut writer);
+        churn(&mut writer, &staying);
         done.store(true, Ordering::Relaxed);
         readers.into_iter().map(|reader| reader.join().expect("a reader saw only what it may")).collect()
     });
     let totals = writer.totals();
-    assert_eq!(totals.refused_peers + totals.refused_torrents, 0, "{totals:?}");
+    let refused = totals.refused_peers + totals.refused_torrents + totals.refused_memory;
+    assert_eq!(refused, 0, "{totals:?}");
+    assert!(totals.torrents >= u64::from(STAYING), "{totals:?}");
     // On a machine with one processor a reader may not have run: nothing was wrong then, and nothing was shown.
     for (asked, peers) in reads {
         assert!(asked == 0 || peers > 0, "{asked} announces were answered without a single peer");
