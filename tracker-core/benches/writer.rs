@@ -3,6 +3,8 @@
 //! `cargo bench -p tracker-core --bench writer` runs all cases, each in a process of its own so that the memory it needs is its own too;
 //! `… -- million` runs one. There is no statistics here: a quiet machine, the smallest of a few runs.
 
+#![expect(clippy::disallowed_methods, reason = "a bench looks at the clock, which the crate itself doesn't")]
+
 use std::fmt::Display;
 use std::process::Command;
 use std::time::{Duration, Instant};

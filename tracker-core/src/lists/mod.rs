@@ -5,17 +5,21 @@
 //! list all the same: what leaves the end of a list is not erased, freed lines are at rest, and a new line is filled with peers of the
 //! line before it. No peer is in a line twice, behind the end neither: a reader looks for the announcer once in a line.
 
-use std::sync::atomic::{Ordering, fence};
+mod line;
+
+use std::sync::atomic::Ordering;
 
 use tracker_common::table::layout::{
-    CELLS_PER_LINE, Cell, FAN_OUT_SHIFT, List, MAX_LIST_LINES, RECORD_BYTES, SEGMENT_RECORDS, SEGMENT_SHIFT,
-    WORDS, child, depth, line_bytes, line_version, line_words, with_directory_entry, with_line_version,
+    CELLS_PER_LINE, Cell, FAN_OUT_SHIFT, List, MAX_LIST_LINES, SEGMENT_RECORDS, SEGMENT_SHIFT, WORDS, child,
+    depth, line_bytes, with_directory_entry,
 };
 use tracker_common::table::{Family, PeerAddress};
 
 use crate::memory::{Memory, load};
 use crate::numbers::Numbers;
 use crate::pool::Pool;
+
+use line::{begin_line, change_line, put, set, swap};
 
 /// Records that one `append` takes at most: a line, and a directory on each level with a new root among them.
 pub(crate) const MAX_RECORDS_PER_APPEND: u32 = 1 + tracker_common::table::layout::MAX_DEPTH;
@@ -281,68 +285,4 @@ fn set_entry(memory: &Memory, directory: u32, entry: usize, number: u32) {
     let changed = with_directory_entry(word.load(Ordering::Relaxed), entry, number);
     // Release: pairs with the reader's fence after it loads an entry, so that it finds the line complete.
     word.store(changed, Ordering::Release);
-}
-
-/// A line's bytes.
-type Slots = [u8; RECORD_BYTES];
-
-/// Puts a peer into a slot.
-fn set(slots: &mut Slots, slot: usize, peer: &PeerAddress) {
-    let bytes = peer.bytes();
-    slots[slot * bytes.len()..][..bytes.len()].copy_from_slice(bytes);
-}
-
-fn swap(slots: &mut Slots, family: Family, one: usize, other: usize) {
-    for byte in 0..family.peer_len() {
-        slots.swap(one * family.peer_len() + byte, other * family.peer_len() + byte);
-    }
-}
-
-/// Puts a new peer into the slot at the list's end. Behind it may be peers that have left, this one too: then the two places are swapped, so that it
-/// is in the line once.
-fn put(slots: &mut Slots, slot: usize, peer: &PeerAddress) {
-    let (bytes, family) = (peer.bytes(), peer.family());
-    let same = slots
-        .chunks_exact(bytes.len())
-        .take(family.per_line() as usize)
-        .skip(slot + 1)
-        .position(|other| other == bytes);
-    if let Some(behind) = same {
-        swap(slots, family, slot, slot + 1 + behind);
-    }
-    set(slots, slot, peer);
-}
-
-/// Fills a new line: a peer, and behind it peers of the line `before`, for readers that know the list as longer than it is. (A first line has no
-/// such readers.)
-fn begin_line(memory: &Memory, number: u32, before: Option<[u64; WORDS]>, peer: &PeerAddress) {
-    change_line(memory, number, |slots| {
-        match before {
-            Some(before) => *slots = line_bytes(&before),
-            None => (0..peer.family().per_line()).for_each(|slot| set(slots, slot as usize, peer)),
-        }
-        set(slots, 0, peer);
-    });
-}
-
-/// Changes peers of a line, under the line's version.
-fn change_line(memory: &Memory, number: u32, change: impl FnOnce(&mut Slots)) {
-    let words = memory.words(number);
-    let before = load(words);
-    let mut bytes = line_bytes(&before);
-    change(&mut bytes);
-    let after = line_words(&bytes);
-
-    // Odd while it is written, even after; the record may have been a directory before, which has an entry in the version's place.
-    let odd = line_version(before[7]).wrapping_add(1) | 1;
-    words[7].store(with_line_version(before[7], odd), Ordering::Relaxed);
-    // Pairs with the reader's fence before it loads the version again: who sees one of the words below sees the odd version.
-    fence(Ordering::Release);
-    for index in 0..WORDS - 1 {
-        if before[index] != after[index] {
-            words[index].store(after[index], Ordering::Relaxed);
-        }
-    }
-    // Release: pairs with the reader's fence after its first load of the version: who sees it even sees all of the words.
-    words[7].store(with_line_version(after[7], odd.wrapping_add(1)), Ordering::Release);
 }

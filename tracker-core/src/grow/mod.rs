@@ -1,7 +1,7 @@
 //! The index as a whole: the one in use, its successor while it is filled, and those before it, at rest.
 //!
 //! An index doesn't grow: a larger one is made beside it. Segment by segment it gets its buckets; then all torrents are entered, some with each
-//! new torrent and some in idle time, while every change goes to both; then one store moves all readers over. The old one rests
+//! new torrent and some in idle time, while every change of those goes to both; then one store moves all readers over. The old one rests
 //! until no reader can know it, is emptied, and its segments are used for records.
 //!
 //! ```text
@@ -9,68 +9,27 @@
 //!  index     |■■■■■■■ 8,192 ■■■■■■■|▒ rests ▒| its segment becomes one for records
 //!  successor           |▒ filled ▒|■■■■■■■■■ 16,384 ■■■■■■■■■ …
 //! ```
+//!
+//! - `size`: how large an index is, and when the next one is made.
+
+mod size;
 
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{Ordering, fence};
 
-use tracker_common::table::layout::{Index, Kind, Place, SEGMENT_RECORDS, SEGMENT_SHIFT, Torrent};
+use tracker_common::table::layout::{Index, Kind, Place, SEGMENT_SHIFT, Torrent};
 
 use crate::memory::{Memory, load};
 use crate::numbers::Numbers;
 use crate::place;
 use crate::pool::Pool;
 
-/// Buckets of an index at least, so that a torrent's two are not the same one in a table of a few torrents.
-const MIN_BUCKETS: u32 = 2;
+pub(crate) use size::segments_for;
+use size::{capacity, first_buckets, larger, segments_of};
 
 /// Torrents looked at together when an index is filled: their buckets are fetched from memory at the same time.
 const GROUP: usize = 64;
-
-/// Torrents that an index takes before a larger one is made: 7.25 of 8 slots. From there on it takes ever more moves to make room for one, and
-/// it would be completely full at 7.85.
-pub(crate) const fn capacity(buckets: u32) -> u64 {
-    buckets as u64 * 29 / 4
-}
-
-/// Buckets of the index after one with `buckets`: a fifth more. So each new torrent brings about five others with it into a new index, and a slot
-/// costs 8.8 bytes a torrent when an index is full, 10.5 when it is new.
-pub(crate) const fn larger(buckets: u32) -> u32 {
-    let larger = buckets as u64 + (buckets as u64).div_ceil(5);
-    // From a segment on, whole ones: a part of one would lie idle.
-    let whole = if larger <= SEGMENT_RECORDS as u64 {
-        larger
-    } else {
-        larger.div_ceil(SEGMENT_RECORDS as u64) * SEGMENT_RECORDS as u64
-    };
-    if whole > MAX_BUCKETS as u64 { MAX_BUCKETS } else { whole as u32 }
-}
-
-/// Enough for 2^32 torrents.
-const MAX_BUCKETS: u32 = 1 << 30;
-
-const fn segments_of(buckets: u32) -> u32 {
-    buckets.div_ceil(SEGMENT_RECORDS)
-}
-
-/// Buckets of the first index.
-pub(crate) const fn first_buckets(wanted: u32) -> u32 {
-    if wanted < MIN_BUCKETS { MIN_BUCKETS } else { wanted }
-}
-
-/// Segments of all indexes, from the first to the one for `torrents`, each of which has slots of its own in the bucket space.
-pub(crate) const fn segments_for(first: u32, torrents: u32) -> u32 {
-    let mut buckets = first_buckets(first);
-    let mut segments = segments_of(buckets);
-    while capacity(buckets) < torrents as u64 && buckets < MAX_BUCKETS {
-        buckets = larger(buckets);
-        segments = segments.saturating_add(segments_of(buckets));
-    }
-    // A small index may turn out too full at an unlucky place, and a larger one is made before its time.
-    segments.saturating_add(segments_of(larger(buckets))).saturating_add(SPARE_INDEXES)
-}
-
-const SPARE_INDEXES: u32 = 8;
 
 /// Where torrents are found by their info hashes.
 #[derive(Debug)]
@@ -157,7 +116,7 @@ impl Buckets {
         let index = self.current.index;
         while !place::insert(table.memory, index, Place::of(hash, index.buckets), number) {
             self.begin();
-            let spent = if patience > 0 { self.work(table, patience) } else { 0 };
+            let spent = if patience > 0 { self.work(table, patience, MayWait::Yes) } else { 0 };
             if self.current.index != index {
                 // It was entered with all others.
                 return true;
@@ -202,12 +161,8 @@ impl Buckets {
         if self.next.is_none() && torrents > capacity(self.current.index.buckets) {
             self.begin();
         }
-        let makes_segments = self.next.as_ref().is_some_and(|next| !next.held.is_complete());
-        if makes_segments && !table.pool.is_at_hand() {
-            // There is time: the index has room left.
-            return 0;
-        }
-        self.work(table, budget)
+        // There is time: the index has room left.
+        self.work(table, budget, MayWait::No)
     }
 
     /// Begins a successor, unless there is one or the bucket space is used up.
@@ -218,13 +173,16 @@ impl Buckets {
         }
     }
 
-    fn work(&mut self, table: &mut Table<'_>, budget: u32) -> u32 {
+    fn work(&mut self, table: &mut Table<'_>, budget: u32, may_wait: MayWait) -> u32 {
         if self.old.front().is_some_and(|old| old.has_rested(table.now)) {
             self.empty_one(table);
             return SEGMENT_WORK;
         }
         let Some(next) = &mut self.next else { return 0 };
         if !next.held.is_complete() {
+            if may_wait == MayWait::No && !table.pool.is_at_hand() {
+                return 0;
+            }
             let slot = next.held.next_slot();
             let segment = table.pool.take_for_buckets(table.memory, slot, table.generation);
             next.held.segments.extend(segment);
@@ -289,6 +247,13 @@ impl Buckets {
     }
 }
 
+/// Whether a new segment is worth waiting for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MayWait {
+    No,
+    Yes,
+}
+
 /// Work of making or emptying a segment, in torrents entered: some 100 µs.
 const SEGMENT_WORK: u32 = 1024;
 
@@ -334,33 +299,4 @@ fn fill(table: &Table<'_>, index: Index, positions: Range<u32>) -> bool {
         .fold(0, |sum, (place, _)| sum ^ place::first_word(table.memory, index, place.first));
     std::hint::black_box(fetched);
     entries[..len].iter().all(|(place, number)| place::insert(table.memory, index, *place, *number))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn indexes_grow_by_a_fifth_and_end_at_whole_segments() {
-        let mut sizes = vec![2];
-        while sizes.len() < 60 {
-            sizes.push(larger(sizes[sizes.len() - 1]));
-        }
-        for pair in sizes.windows(2) {
-            let [before, after] = pair else { unreachable!() };
-            assert!(after > before && (*after <= SEGMENT_RECORDS || after.is_multiple_of(SEGMENT_RECORDS)));
-            let spare = u64::from(*after) * 5 - u64::from(*before) * 6;
-            assert!(spare < 5 * u64::from(SEGMENT_RECORDS), "{before} to {after}");
-        }
-    }
-
-    #[test]
-    fn space_for_all_indexes_is_bounded() {
-        for (first, torrents) in [(2, 10), (8192, 1_000_000), (8192, 10_000_000), (8192, 2_000_000_000)] {
-            let slots = segments_for(first, torrents);
-            let last = torrents.div_ceil(7).div_ceil(SEGMENT_RECORDS) + 1;
-            assert!(slots < last * 8 + 50, "{torrents} torrents: {slots} slots");
-            assert!(slots <= 1 << (32 - SEGMENT_SHIFT), "{torrents} torrents: {slots} slots");
-        }
-    }
 }
