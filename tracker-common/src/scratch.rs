@@ -12,10 +12,12 @@ pub struct Scratch {
     pub tick: u64,
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds; it moves once a tick.
     pub now_ns: u64,
+    /// The same in milliseconds.
+    pub now_ms: u64,
     /// State of the random numbers; 0 until the first.
     pub random: u64,
     /// Keeps `work` at a cache line's begin.
-    pub unused: [u64; 5],
+    pub unused: [u64; 4],
     /// The answer that is being put together.
     pub work: Workspace,
 }

@@ -50,11 +50,6 @@ impl Record for Shared {
 }
 
 #[inline(always)]
-fn root_word(index: usize) -> u64 {
-    TABLE.get_ptr(0).map_or(0, |root| Shared(root).word(index))
-}
-
-#[inline(always)]
 fn find<const N: usize>(space: &ArrayOfMaps<Segment, N>, number: u32) -> Option<Shared> {
     let offset = number & (SEGMENT_RECORDS - 1);
     space.get_value_ptr_mut(number >> SEGMENT_SHIFT, &offset).map(|words| Shared(words.cast_const()))
@@ -65,7 +60,22 @@ impl TableMemory for Table {
 
     #[inline(always)]
     fn index(&self) -> Index {
-        Index::from_word(root_word(root::INDEX))
+        self.root().0
+    }
+
+    #[inline(always)]
+    fn hash_key(&self) -> SipKey {
+        self.root().1
+    }
+
+    #[inline(always)]
+    fn root(&self) -> (Index, SipKey) {
+        // Always there; the verifier can't know.
+        let Some(record) = TABLE.get_ptr(0).map(Shared) else {
+            return (Index { first: 0, buckets: 0 }, SipKey { k0: 0, k1: 0 });
+        };
+        let key = SipKey { k0: record.word(root::KEY), k1: record.word(root::KEY + 1) };
+        (Index::from_word(record.word(root::INDEX)), key)
     }
 
     #[inline(always)]
@@ -76,11 +86,6 @@ impl TableMemory for Table {
     #[inline(always)]
     fn record(&self, number: u32) -> Option<Shared> {
         find(&RECORDS, number)
-    }
-
-    #[inline(always)]
-    fn hash_key(&self) -> SipKey {
-        SipKey { k0: root_word(root::KEY), k1: root_word(root::KEY + 1) }
     }
 
     #[inline(always)]

@@ -8,20 +8,35 @@ use super::refuse::{ERROR_LEN, refuse};
 use super::Host;
 use crate::frame::{self, Datagram, Frame, Network, SUM_STEP};
 use crate::table::layout::{RECORD_BYTES, WORDS};
-use crate::table::{self, Announcer, PeerFamily, Room, SPARE};
+use crate::table::{self, Announced, Announcer, PeerFamily, Room, SPARE};
 use crate::verdict::Verdict;
 use crate::wire::{self, AnnounceKind, Refusal};
 
 /// Answers an announce, and hands its event on.
-#[inline(never)]
+///
+/// In four functions that keep what they know in the workspace: each begins with nothing in registers and on the stack, so the verifier follows
+/// it once, not once for every way through those before it.
+#[inline(always)]
 pub(super) fn announce<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Verdict {
-    match answered::<F, H, N>(frame, host) {
+    let verdict = begin::<F, H, N>(frame, host);
+    if verdict as u32 != Verdict::Announce as u32 {
+        return verdict;
+    }
+    pick::<F, H, N>(frame, host);
+    settle::<F, H, N>(frame, host);
+    finish::<F, H, N>(frame, host)
+}
+
+/// Up to the event.
+#[inline(never)]
+fn begin<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Verdict {
+    match begun::<F, H, N>(frame, host) {
         Ok(verdict) | Err(verdict) => verdict,
     }
 }
 
 #[inline(always)]
-fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<Verdict, Verdict> {
+fn begun<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<Verdict, Verdict> {
     // Once more: what a function keeps of the headers costs stack, and they are in the cache.
     let datagram = N::parse(frame)?;
     let transaction = frame.load::<u32>(N::PAYLOAD + 12).ok_or(Verdict::PassLength)?;
@@ -74,7 +89,7 @@ fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
     if grown != came && !frame.resize(came, grown) {
         return Err(Verdict::PassResize);
     }
-    let time_ms = (host.now_ns() / 1_000_000) as u32;
+    let time_ms = host.now_ms();
     let event = N::Peers::event(info_hash, announcer.peer, kind, announcer.seeder, time_ms);
     if !host.emit(&event) {
         if grown != came {
@@ -83,16 +98,75 @@ fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
         return Err(Verdict::PassEventRing);
     }
 
-    let mut room = FrameRoom { frame, base: N::PAYLOAD + wire::ANNOUNCE_ANSWER_LEN };
     let work = host.workspace().ok_or(Verdict::PassAnnounce)?;
-    let found = table::answer(&memory, &announcer, work, &mut room);
+    work.announce = Announced {
+        peer: N::Peers::words(announcer.peer),
+        random,
+        want: announcer.want,
+        seeder: announcer.seeder as u32,
+        stopped: announcer.stopped as u32,
+        grown: grown as u32,
+        // Other bits than those that choose the peers.
+        interval_s: terms.interval(random.rotate_left(32)),
+        unused: 0,
+    };
+    Ok(Verdict::Announce)
+}
+
+impl Announced {
+    #[inline(always)]
+    fn announcer<P: PeerFamily>(&self) -> Announcer<P> {
+        Announcer {
+            peer: P::from_words(self.peer),
+            seeder: self.seeder != 0,
+            stopped: self.stopped != 0,
+            want: self.want,
+            random: self.random,
+        }
+    }
+}
+
+/// Puts the peers into the frame.
+#[inline(never)]
+fn pick<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) {
+    let memory = host.table();
+    let Some(work) = host.workspace() else { return };
+    let announcer = work.announce.announcer::<N::Peers>();
+    table::pick(&memory, &announcer, work, &mut FrameRoom::of::<N>(frame));
+}
+
+/// Makes their number right.
+#[inline(never)]
+fn settle<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) {
+    let memory = host.table();
+    let Some(work) = host.workspace() else { return };
+    let announcer = work.announce.announcer::<N::Peers>();
+    table::settle(&memory, &announcer, work, &mut FrameRoom::of::<N>(frame));
+}
+
+/// Writes all but the peers, which are there.
+#[inline(never)]
+fn finish<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Verdict {
+    match finished::<F, H, N>(frame, host) {
+        Ok(verdict) | Err(verdict) => verdict,
+    }
+}
+
+#[inline(always)]
+fn finished<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<Verdict, Verdict> {
+    let work = host.workspace().ok_or(Verdict::PassAnnounce)?;
+    let Announced { seeder, stopped, grown, interval_s, .. } = work.announce;
+    let found = work.found::<N::Peers>(seeder != 0, stopped != 0);
     let len = wire::ANNOUNCE_ANSWER_LEN + found.peers as usize * N::Peers::LEN;
-    // BEP 15, "announce response". The interval has other random bits than those that chose the peers.
-    let interval = terms.interval(random.rotate_left(32));
-    let head = [wire::ACTION_ANNOUNCE, interval, found.leechers, found.seeders].map(u32::to_be);
-    send::<F, N>(frame, head, len)?;
+    let datagram = N::parse(frame)?;
+    let transaction = frame.load::<u32>(N::PAYLOAD + 12).ok_or(Verdict::PassLength)?;
+    // BEP 15, "announce response".
+    let [action, interval, leechers, seeders] =
+        [wire::ACTION_ANNOUNCE, interval_s, found.leechers, found.seeders].map(u32::to_be);
+    write::<F, N>(frame, &datagram, [action, transaction, interval, leechers, seeders], len)
+        .ok_or(Verdict::PassLength)?;
     // That fails for no driver; and if it did, what is behind the datagram would be padding.
-    let _padded = frame.resize(grown, N::PAYLOAD + len);
+    let _padded = frame.resize(grown as usize, N::PAYLOAD + len);
     Ok(Verdict::Announce)
 }
 
@@ -111,17 +185,6 @@ const fn room_for<N: Network>(peers: u32) -> usize {
 
 /// What is behind the peers is enough for a sum's last step, too.
 const _: () = assert!(SPARE >= SUM_STEP);
-
-/// Writes all but the peers, which are there.
-#[inline(always)]
-fn send<F: Frame, N: Network>(frame: &mut F, head: [u32; 4], len: usize) -> Result<(), Verdict> {
-    // Read again rather than kept on the stack.
-    let datagram = N::parse(frame)?;
-    let transaction = frame.load::<u32>(N::PAYLOAD + 12).ok_or(Verdict::PassLength)?;
-    let [action, interval, leechers, seeders] = head;
-    write::<F, N>(frame, &datagram, [action, transaction, interval, leechers, seeders], len)
-        .ok_or(Verdict::PassLength)
-}
 
 #[inline(always)]
 fn write<F: Frame, N: Network>(
@@ -142,6 +205,13 @@ struct FrameRoom<'a, F> {
     frame: &'a mut F,
     /// Offset of the first peer.
     base: usize,
+}
+
+impl<'a, F> FrameRoom<'a, F> {
+    #[inline(always)]
+    const fn of<N: Network>(frame: &'a mut F) -> Self {
+        Self { frame, base: N::PAYLOAD + wire::ANNOUNCE_ANSWER_LEN }
+    }
 }
 
 impl<F: Frame> Room for FrameRoom<'_, F> {

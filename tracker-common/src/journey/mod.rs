@@ -41,6 +41,11 @@ pub trait Host {
     fn keys(&self) -> Option<&Keys>;
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.
     fn now_ns(&self) -> u64;
+    /// The same in milliseconds, low part.
+    #[inline(always)]
+    fn now_ms(&self) -> u32 {
+        (self.now_ns() / 1_000_000) as u32
+    }
     /// U04: true when this source may be sent one more error.
     fn may_send_error(&mut self, source_hash: u64, now_ns: u64) -> bool;
     /// What announces and scrapes are answered, `None` when they are left to the daemon.

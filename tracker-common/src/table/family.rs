@@ -2,7 +2,9 @@
 
 use core::hint::black_box;
 
-use super::layout::{Kind, Torrent, V4_PER_LINE, V6_PER_LINE, WORDS};
+use super::layout::{
+    Kind, RECORD_BYTES, Torrent, V4_PER_LINE, V6_PER_LINE, WORDS, line_peer_v4, line_words,
+};
 use super::{Family, PeerAddress, Room};
 use crate::event;
 use crate::wire::{AnnounceKind, PEER_V4_LEN, PEER_V6_LEN};
@@ -20,12 +22,18 @@ pub trait PeerFamily {
 
     /// The peer, if it is of this family.
     fn of(address: &PeerAddress) -> Option<Self::Peer>;
+    /// The peer as three words.
+    fn words(peer: Self::Peer) -> [u64; 3];
+    /// The peer that three words are.
+    fn from_words(words: [u64; 3]) -> Self::Peer;
     /// Peers in so many bytes.
     fn peers_in(bytes: u32) -> u32;
     /// Which line of a list holds this position: the position divided by [`PeerFamily::PER_LINE`].
     fn line_of(position: u32) -> u32;
     /// False when none of a line's peers is this one; true when one is, and once in a while when none is.
     fn may_have(line: [u64; WORDS - 1], peer: &Self::Peer) -> bool;
+    /// The first slot of a line that has the peer; [`PeerFamily::PER_LINE`] or more when none has.
+    fn slot_in(line: &[u8; RECORD_BYTES], peer: &Self::Peer) -> u32;
     /// The peer in slot `index` (0 to 2) of a torrent's own record, with its cell's seeder flag.
     fn inline(torrent: &Torrent, index: usize) -> Option<(Self::Peer, bool)>;
     /// The words of an [`AnnounceEvent`](crate::event::AnnounceEvent) of this peer.
@@ -46,6 +54,31 @@ pub trait PeerFamily {
 #[inline(always)]
 const fn differs_less_one(a: u32, b: u32) -> u64 {
     ((a ^ b) as u64).wrapping_sub(1)
+}
+
+/// The first of some slots that has what is looked for, found without a branch: the verifier would follow each.
+#[derive(Default)]
+struct First {
+    /// 1 once it was found.
+    seen: u64,
+    slot: u64,
+}
+
+impl First {
+    /// `differs` is 0 when the slot has it.
+    #[inline(always)]
+    fn look(&mut self, slot: u32, differs: u64) {
+        // 0 − 1 has the top bit set, what is below 2^32 less 1 hasn't. Opaque, or LLVM makes it the comparison that it is.
+        let same = black_box(differs >> 32 | differs & 0xffff_ffff).wrapping_sub(1) >> 63;
+        self.slot += (slot as u64) * (same & !self.seen);
+        self.seen |= same;
+    }
+
+    #[inline(always)]
+    const fn slot(&self) -> u32 {
+        // Far behind a line's end when nothing was seen.
+        (self.slot + 64 * (1 - self.seen)) as u32
+    }
 }
 
 /// IPv4: a peer is the low 48 bits of a word, its six bytes read as little-endian.
@@ -75,6 +108,16 @@ impl PeerFamily for Peers4 {
     }
 
     #[inline(always)]
+    fn words(peer: u64) -> [u64; 3] {
+        [peer, 0, 0]
+    }
+
+    #[inline(always)]
+    fn from_words([peer, ..]: [u64; 3]) -> u64 {
+        peer
+    }
+
+    #[inline(always)]
     fn peers_in(bytes: u32) -> u32 {
         // Division by 6; ⌈2^34 / 6⌉.
         ((bytes as u64 * 0xaaaa_aaab) >> 34) as u32
@@ -94,6 +137,16 @@ impl PeerFamily for Peers4 {
             }
         }
         near >> 63 != 0
+    }
+
+    #[inline(always)]
+    fn slot_in(line: &[u8; RECORD_BYTES], peer: &u64) -> u32 {
+        let words = line_words(line);
+        let mut found = First::default();
+        for slot in 0..V4_PER_LINE {
+            found.look(slot, line_peer_v4(&words, slot) ^ peer);
+        }
+        found.slot()
     }
 
     #[inline(always)]
@@ -163,6 +216,16 @@ impl PeerFamily for Peers6 {
     }
 
     #[inline(always)]
+    fn words(Peer6 { high, low, port }: Peer6) -> [u64; 3] {
+        [high, low, port]
+    }
+
+    #[inline(always)]
+    fn from_words([high, low, port]: [u64; 3]) -> Peer6 {
+        Peer6 { high, low, port }
+    }
+
+    #[inline(always)]
     fn peers_in(bytes: u32) -> u32 {
         // Division by 18; ⌈2^36 / 18⌉ is a little more than 32 bits.
         ((bytes as u64 * 0xe38e_38e4) >> 36) as u32
@@ -176,6 +239,20 @@ impl PeerFamily for Peers6 {
             | differs_less_one((line[3] >> 32) as u32, (low >> 16) as u32)
             | differs_less_one((line[5] >> 32) as u32, low as u32);
         near >> 63 != 0
+    }
+
+    #[inline(always)]
+    fn slot_in(line: &[u8; RECORD_BYTES], peer: &Peer6) -> u32 {
+        // Peers begin at bytes 0, 18 and 36: at words 0, 2¼ and 4½.
+        let [w0, w1, w2, w3, w4, w5, w6, _] = line_words(line);
+        let Peer6 { high, low, port } = *peer;
+        let mut found = First::default();
+        found.look(0, w0 ^ high | w1 ^ low | w2 & 0xffff ^ port);
+        let (h1, l1, p1) = (w2 >> 16 | w3 << 48, w3 >> 16 | w4 << 48, w4 >> 16 & 0xffff);
+        found.look(1, h1 ^ high | l1 ^ low | p1 ^ port);
+        let (h2, l2, p2) = (w4 >> 32 | w5 << 32, w5 >> 32 | w6 << 32, w6 >> 32 & 0xffff);
+        found.look(2, h2 ^ high | l2 ^ low | p2 ^ port);
+        found.slot()
     }
 
     #[inline(always)]
@@ -231,6 +308,10 @@ mod tests {
             let address: [u8; 18] = bytes[slot6 * 18..][..18].try_into().unwrap();
             let peer = Peers6::of(&PeerAddress::V6(address)).unwrap();
             prop_assert!(Peers6::may_have(first_words(&bytes), &peer));
+            let bytes: [u8; 64] = bytes.try_into().unwrap();
+            prop_assert_eq!(Peers4::slot_in(&bytes, &line_peer_v4(&words, slot4)), slot4);
+            prop_assert_eq!(Peers6::slot_in(&bytes, &peer), slot6 as u32);
+            prop_assert!(Peers4::slot_in(&bytes, &0) >= V4_PER_LINE);
         }
 
         #[test]

@@ -14,6 +14,9 @@ use crate::wire::{MAX_PEERS_V4, MAX_PEERS_V6};
 const LEECHERS: u32 = 0;
 const SEEDERS: u32 = 1;
 
+/// Steps taken without the help of [`TableMemory::repeat`].
+const DIRECT_STEPS: u32 = 0;
+
 /// Lines looked at for an answer at most.
 const MAX_STEPS: u32 = {
     let four = max_steps::<Peers4>(MAX_PEERS_V4 as u32);
@@ -31,9 +34,34 @@ pub(super) fn pick_listed<P: PeerFamily, M: TableMemory, R: Room>(
 ) {
     let mut dice = Dice::new(announcer.random);
     draw(announcer, work, &mut dice);
-    M::repeat(MAX_STEPS, &mut Steps::<P, M, R> { memory, own: &announcer.peer, work, room });
-    if work.standing >= Standing::Leecher as u32 && put_spare::<P>(work, &mut dice) {
-        put_part::<P, M, R>(memory, &announcer.peer, work, room);
+    // Most answers take one step for each list; the repetition of more has its price.
+    let mut steps = Steps::<P, M, R> { memory, own: &announcer.peer, work, room };
+    for index in 0..DIRECT_STEPS {
+        if !steps.step(index) {
+            return;
+        }
+    }
+    if !steps.work.done() {
+        M::repeat(MAX_STEPS, &mut steps);
+    }
+}
+
+/// Sees to it that as many peers are in the answer as were wanted: one more when the announcer was taken out, or one less when it wasn't among
+/// all of them.
+#[inline(always)]
+pub(super) fn settle_listed<P: PeerFamily, M: TableMemory, R: Room>(
+    memory: &M,
+    announcer: &Announcer<P>,
+    work: &mut Workspace,
+    room: &mut R,
+) {
+    let mut dice = Dice::new(announcer.random.rotate_left(16));
+    if work.standing >= Standing::Leecher as u32 {
+        if put_spare::<P>(work, &mut dice) {
+            put_part::<P, M, R>(memory, &announcer.peer, work, room);
+        }
+    } else if work.len > announcer.want * P::LEN as u32 {
+        leave_one_out::<P, R>(work, room, &mut dice);
     }
 }
 
@@ -67,7 +95,8 @@ fn draw<P: PeerFamily>(announcer: &Announcer<P>, work: &mut Workspace, dice: &mu
     let seeders = torrent.list(ListName::of(P::FAMILY, true));
     let seeders_for_it = if announcer.seeder { 0 } else { seeders.count };
     let total = leechers.count.saturating_add(seeders_for_it);
-    let n = announcer.want.min(total);
+    // One more than wanted is taken, too, since one of them is likely the announcer.
+    let n = if total == announcer.want + 1 { total } else { announcer.want.min(total) };
     // When all of them fit, nothing is drawn, and nothing divided.
     let share =
         if n == total { leechers.count } else { leechers_share(n, leechers.count, seeders_for_it, dice) };
@@ -81,6 +110,23 @@ fn draw<P: PeerFamily>(announcer: &Announcer<P>, work: &mut Workspace, dice: &mu
     begin_list::<P>(work, LEECHERS);
     let all = n == leechers.count.saturating_add(seeders.count);
     work.stands(if all { Standing::Absent } else { Standing::Unseen });
+}
+
+impl Workspace {
+    /// True when both lists' walks are at their ends.
+    #[inline(always)]
+    const fn done(&self) -> bool {
+        self.left == 0 && (self.list == SEEDERS || self.lists[1].take == 0)
+    }
+}
+
+/// Takes any one of the peers out: the announcer wasn't among them, so they are one more than wanted.
+#[inline(always)]
+fn leave_one_out<P: PeerFamily, R: Room>(work: &mut Workspace, room: &mut R, dice: &mut Dice) {
+    let any = dice.below(P::peers_in(work.len)) * P::LEN as u32;
+    work.len -= P::LEN as u32;
+    let last = P::get(room, work.len as usize);
+    let _in_the_room = last.and_then(|last| P::put(room, any as usize, last));
 }
 
 #[inline(always)]
@@ -130,7 +176,7 @@ fn put_part<P: PeerFamily, M: TableMemory, R: Room>(
     let [w0, w1, w2, w3, w4, w5, w6, ..] = work.line;
     work.len += peers * P::LEN as u32;
     if P::may_have([w0, w1, w2, w3, w4, w5, w6], own) {
-        take_out::<P, R>(own, work, room, at as u32);
+        take_out::<P, R>(own, work, room, peers);
     }
     true
 }
@@ -155,10 +201,8 @@ fn put_lines<P: PeerFamily, M: TableMemory, R: Room>(
         Some(directory) => directory,
         None => return end_early(work),
     };
-    let begin = work.len;
     let mut line = first % FAN_OUT;
     let mut torn = false;
-    let mut near = false;
     for _ in 0..=LINES_PER_STEP {
         let number = match directory {
             Directory::None(root) => root,
@@ -189,40 +233,33 @@ fn put_lines<P: PeerFamily, M: TableMemory, R: Room>(
             torn = true;
             continue;
         }
-        near |= P::may_have(words, own);
         let here = peers.min(P::PER_LINE);
         work.len += here * P::LEN as u32;
+        if P::may_have(words, own) {
+            take_out::<P, R>(own, work, room, here);
+        }
         peers -= here;
         line += 1;
         if peers == 0 {
             break;
         }
     }
-    if near {
-        take_out::<P, R>(own, work, room, begin);
-    }
     true
 }
 
 const FAN_OUT: u32 = 1 << FAN_OUT_SHIFT;
 
-/// Takes the announcer out of the peers that were put from byte `begin` on; the last of them takes its place.
+/// Takes the announcer out of the line that was put last, of which `peers` peers count; the last of them takes its place.
 #[inline(never)]
-fn take_out<P: PeerFamily, R: Room>(own: &P::Peer, work: &mut Workspace, room: &mut R, begin: u32) {
-    let mut at = begin;
-    for _ in 0..LINES_PER_STEP * P::PER_LINE {
-        if at >= work.len {
-            break;
-        }
-        let Some(peer) = P::get(room, at as usize) else { break };
-        if peer == *own {
-            work.stands(if work.list == SEEDERS { Standing::Seeder } else { Standing::Leecher });
-            work.len -= P::LEN as u32;
-            let last = P::get(room, work.len as usize);
-            let _in_the_room = last.and_then(|last| P::put(room, at as usize, last));
-        } else {
-            at += P::LEN as u32;
-        }
+fn take_out<P: PeerFamily, R: Room>(own: &P::Peer, work: &mut Workspace, room: &mut R, peers: u32) {
+    let begin = work.len.wrapping_sub(peers * P::LEN as u32);
+    let Some(line) = room.window(begin as usize) else { return };
+    let slot = P::slot_in(line, own);
+    if slot < peers {
+        work.stands(if work.list == SEEDERS { Standing::Seeder } else { Standing::Leecher });
+        work.len -= P::LEN as u32;
+        let last = P::get(room, work.len as usize);
+        let _in_the_room = last.and_then(|last| P::put(room, begin as usize + slot as usize * P::LEN, last));
     }
 }
 

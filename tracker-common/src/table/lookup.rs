@@ -36,10 +36,10 @@ impl Workspace {
 #[inline(never)]
 pub fn find<M: TableMemory>(memory: &M, work: &mut Workspace, wanted: &[u64; 3]) {
     work.lookup = Lookup::Unknown as u32;
-    let index = memory.index();
+    let (index, key) = memory.root();
     // Pairs with the writer's release store of the index, after which its buckets are complete.
     memory.acquire();
-    let place = Place::of(siphash_1_3_words(&memory.hash_key(), *wanted), index.buckets);
+    let place = Place::of(siphash_1_3_words(&key, *wanted), index.buckets);
     // First bucket first: the writer moves entries only from the first to the second, see the layout.
     let mut bucket = place.first;
     for _ in 0..2 {

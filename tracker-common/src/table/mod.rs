@@ -38,8 +38,9 @@ mod work;
 
 pub use family::{Peer6, PeerFamily, Peers4, Peers6};
 pub use lookup::{Lookup, find};
-pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, scrape};
+pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, pick, scrape, settle};
 pub use room::{Buffer, Room, SPARE};
+pub(crate) use work::Announced;
 pub use work::Workspace;
 
 use crate::siphash::SipKey;
@@ -58,12 +59,17 @@ pub trait TableMemory {
 
     /// Where the buckets are now.
     fn index(&self) -> Index;
+    /// Key of the hash that places info hashes: not known to clients, or they could fill one bucket.
+    fn hash_key(&self) -> SipKey;
+    /// Both at once.
+    #[inline(always)]
+    fn root(&self) -> (Index, SipKey) {
+        (self.index(), self.hash_key())
+    }
     /// A bucket by its number in the bucket space: [`Index::first`] and up.
     fn bucket(&self, number: u32) -> Option<Self::Record>;
     /// A torrent, a line of peers or a directory. Number 0 is never used.
     fn record(&self, number: u32) -> Option<Self::Record>;
-    /// Key of the hash that places info hashes: not known to clients, or they could fill one bucket.
-    fn hash_key(&self) -> SipKey;
     /// The generation of freed records, see the [module](self). Constant where readers can't be preempted.
     fn generation(&self) -> u64;
     /// Orders the loads before it with those after it (a load-load fence).

@@ -1,7 +1,7 @@
 //! Announce and scrape, read from the table.
 
 use super::layout::{INLINE_V4, Kind, Torrent, hash_words};
-use super::listed::pick_listed;
+use super::listed::{pick_listed, settle_listed};
 use super::lookup::{Lookup, find};
 use super::select::Dice;
 use super::{Buffer, PeerAddress, PeerFamily, Peers4, Peers6, Room, SPARE, TableMemory, Workspace};
@@ -105,7 +105,7 @@ impl Query<'_> {
     }
 }
 
-/// Peers that a buffer without [`SPARE`] bytes behind them gets at most.
+/// IPv4 peers that a buffer without [`SPARE`] bytes behind them gets at most.
 const MAX_PEERS: usize = crate::wire::MAX_PEERS_V4;
 
 #[inline(always)]
@@ -116,11 +116,11 @@ fn into_buffer<P: PeerFamily, M: TableMemory>(
     out: &mut [u8],
 ) -> Found {
     announcer.want = announcer.want.min((out.len() / P::LEN) as u32);
-    if out.len() >= announcer.want as usize * P::LEN + SPARE {
+    if out.len() >= (announcer.want as usize + 1) * P::LEN + SPARE {
         return answer(memory, &announcer, work, &mut Buffer(out));
     }
     announcer.want = announcer.want.min((MAX_PEERS * 6 / P::LEN) as u32);
-    let mut spacious = [0; MAX_PEERS * 6 + SPARE];
+    let mut spacious = [0; (MAX_PEERS + 3) * 6 + SPARE];
     let found = answer(memory, &announcer, work, &mut Buffer(&mut spacious));
     for (to, from) in out.iter_mut().zip(&spacious).take(found.peers as usize * P::LEN) {
         *to = *from;
@@ -157,7 +157,8 @@ impl Workspace {
         // Of both families: an upper bound is enough.
         let Torrent { seeders, leechers, .. } = Torrent::from_words(&self.torrent);
         let seeders = if announcer.seeder { 0 } else { seeders };
-        announcer.want.min(leechers.saturating_add(seeders))
+        // One more may be put and taken out again.
+        (announcer.want + 1).min(leechers.saturating_add(seeders))
     }
 }
 
@@ -200,22 +201,60 @@ pub fn answer<P: PeerFamily, M: TableMemory, R: Room>(
     work: &mut Workspace,
     room: &mut R,
 ) -> Found {
-    let torrent = Torrent::from_words(&work.torrent);
-    let (mut seeders, mut leechers) = (torrent.seeders, torrent.leechers);
+    pick(memory, announcer, work, room);
+    settle(memory, announcer, work, room);
+    work.found::<P>(announcer.seeder, announcer.stopped)
+}
+
+/// First step of an [`answer`]: puts peers into it.
+#[inline(always)]
+pub fn pick<P: PeerFamily, M: TableMemory, R: Room>(
+    memory: &M,
+    announcer: &Announcer<P>,
+    work: &mut Workspace,
+    room: &mut R,
+) {
     work.len = 0;
     work.stands(Standing::Unseen);
     match work.lookup() {
-        Lookup::Unknown => {
-            (seeders, leechers) = (0, 0);
-            work.stands(Standing::Absent);
-        }
+        Lookup::Unknown => work.stands(Standing::Absent),
         Lookup::Torn => {}
-        Lookup::Whole if !matches!(torrent.kind, Kind::Lists) => pick_inline(announcer, work, room),
+        Lookup::Whole if !work.has_lists() => pick_inline(announcer, work, room),
         Lookup::Whole if announcer.stopped => {}
         Lookup::Whole => pick_listed(memory, announcer, work, room),
     }
-    let (seeders, leechers) = work.counts_after(announcer.seeder, announcer.stopped, seeders, leechers);
-    Found { seeders, leechers, peers: P::peers_in(work.len) }
+}
+
+/// Second step of an [`answer`]: makes their number right.
+#[inline(always)]
+pub fn settle<P: PeerFamily, M: TableMemory, R: Room>(
+    memory: &M,
+    announcer: &Announcer<P>,
+    work: &mut Workspace,
+    room: &mut R,
+) {
+    if matches!(work.lookup(), Lookup::Whole) && work.has_lists() && !announcer.stopped {
+        settle_listed(memory, announcer, work, room);
+    }
+}
+
+impl Workspace {
+    #[inline(always)]
+    const fn has_lists(&self) -> bool {
+        matches!(Torrent::from_words(&self.torrent).kind, Kind::Lists)
+    }
+
+    /// Last step of an [`answer`]: how many peers there are, and the counts.
+    #[inline(always)]
+    pub fn found<P: PeerFamily>(&self, seeder: bool, stopped: bool) -> Found {
+        let Torrent { seeders, leechers, .. } = Torrent::from_words(&self.torrent);
+        let known = match self.lookup() {
+            Lookup::Unknown => (0, 0),
+            _ => (seeders, leechers),
+        };
+        let (seeders, leechers) = self.counts_after(seeder, stopped, known.0, known.1);
+        Found { seeders, leechers, peers: P::peers_in(self.len) }
+    }
 }
 
 /// Peers in a torrent's own record at most.

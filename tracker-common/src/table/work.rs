@@ -35,6 +35,25 @@ pub struct Workspace {
     pub(super) rank: u32,
     /// The frame's VLAN tag, 0 without one.
     pub(crate) tag: u32,
+    /// What the journey knows of an announce.
+    pub(crate) announce: Announced,
+}
+
+/// What is kept of an announce from one part of its journey to the next.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(crate) struct Announced {
+    /// The announcer.
+    pub(crate) peer: [u64; 3],
+    pub(crate) random: u64,
+    pub(crate) want: u32,
+    pub(crate) seeder: u32,
+    pub(crate) stopped: u32,
+    /// Bytes of the frame.
+    pub(crate) grown: u32,
+    /// Seconds until the next announce.
+    pub(crate) interval_s: u32,
+    pub(crate) unused: u32,
 }
 
 /// A list and what is drawn from it.
