@@ -7,7 +7,7 @@
 //! - `pin`: the maps under /sys/fs/bpf, for tools, and what a killed tracker left there.
 //! - `attach`: to an interface, native or generic, and whatever is in the way.
 //! - `log`: what the program logs, with the feature `debug`.
-//! - `segments`: the swarm table's memory in maps; `events`: the ring of announce events; `mapped`: the memory of maps in this process.
+//! - `segments`: the swarm table's memory in maps, `space`: where the program finds it; `events`: the ring of announce events; `mapped`: the memory of maps in this process.
 //! - `maps`: the other maps as the rest of the daemon sees them: settings, endpoints, keys, counters, lists.
 //!
 //! What needs a kernel is tested end to end in `tests/cli` and `tests/protocol_rows`.
@@ -21,7 +21,10 @@ mod load;
 #[cfg(feature = "debug")]
 mod log;
 #[cfg(feature = "xdp")]
-#[expect(unsafe_code, reason = "mapping a map's memory, and BPF_MAP_UPDATE_BATCH, which aya doesn't offer")]
+#[expect(
+    unsafe_code,
+    reason = "mapping a map's memory, and maps of maps without the privileges that aya's way needs"
+)]
 mod mapped;
 #[cfg(feature = "xdp")]
 mod maps;
@@ -29,6 +32,8 @@ mod maps;
 mod pin;
 #[cfg(feature = "xdp")]
 mod segments;
+#[cfg(feature = "xdp")]
+mod space;
 
 #[cfg(feature = "xdp")]
 pub use events::{EventRing, RingGauge};

@@ -1,4 +1,4 @@
-//! The memory of maps in this process, and the one system call on maps that aya doesn't offer.
+//! The memory of maps in this process, and the system calls on maps of maps that aya doesn't offer.
 //!
 //! All that the rest of `bpf` sees are slices of atomic words: what the kernel's program, this process and tools with access to the pins
 //! share is only ever loaded and stored whole. Tests are in `segments` and `events`.
@@ -58,49 +58,58 @@ pub(super) fn mapped(
     Ok(unsafe { std::slice::from_raw_parts(place.cast::<AtomicU64>(), words) })
 }
 
-/// linux/bpf.h: `union bpf_attr`, the part of `BPF_MAP_*_BATCH`.
+/// linux/bpf.h: `union bpf_attr`, the part of `BPF_MAP_*_ELEM`.
 #[repr(C)]
-struct Batch {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
+struct Element {
     map_fd: u32,
-    elem_flags: u64,
+    padding: u32,
+    key: u64,
+    value: u64,
     flags: u64,
 }
 
-/// linux/bpf.h: since Linux 5.6, for maps of maps since 5.19.
-const BPF_MAP_UPDATE_BATCH: libc::c_long = 26;
+/// linux/bpf.h.
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 
-/// Puts several maps into a map of maps.
+/// Puts a map into a place of a map of maps.
 ///
-/// Each such call waits until every program that runs has ended, some 10 ms of sleep: since Linux 6.8 once, before that for each entry.
+/// It is there at once; then the call waits until every program that runs has ended, some 10 ms of sleep.
 ///
 /// # Errors
 ///
-/// Those of `bpf`. Some of the entries may be in place then.
-pub(super) fn place_maps(outer: &MapData, entries: &[(u32, BorrowedFd<'_>)]) -> io::Result<()> {
-    if entries.is_empty() {
-        return Ok(());
+/// Those of `bpf`.
+pub(super) fn place_map(outer: &MapData, key: u32, map: BorrowedFd<'_>) -> io::Result<()> {
+    let mut map = map.as_raw_fd().cast_unsigned();
+    element(outer, BPF_MAP_UPDATE_ELEM, key, &mut map)
+}
+
+/// Whether a map of maps has a map in this place.
+///
+/// # Errors
+///
+/// Those of `bpf`, but for the one that says no.
+pub(super) fn has_map(outer: &MapData, key: u32) -> io::Result<bool> {
+    let mut id = 0;
+    match element(outer, BPF_MAP_LOOKUP_ELEM, key, &mut id) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
     }
-    let keys: Vec<u32> = entries.iter().map(|(key, _)| *key).collect();
-    let values: Vec<i32> = entries.iter().map(|(_, map)| map.as_raw_fd()).collect();
-    let mut batch = Batch {
-        in_batch: 0,
-        out_batch: 0,
-        keys: keys.as_ptr().expose_provenance() as u64,
-        values: values.as_ptr().expose_provenance() as u64,
-        count: u32::try_from(entries.len()).map_err(io::Error::other)?,
+}
+
+fn element(outer: &MapData, command: libc::c_long, key: u32, value: &mut u32) -> io::Result<()> {
+    let mut element = Element {
         map_fd: outer.fd().as_fd().as_raw_fd().cast_unsigned(),
-        elem_flags: 0,
+        padding: 0,
+        key: (&raw const key).expose_provenance() as u64,
+        value: (&raw mut *value).expose_provenance() as u64,
         flags: 0,
     };
-    // SAFETY: `batch` is what the command takes, with its size; its pointers are to `count` keys and values of the sizes of a map of maps
-    // (4 bytes each), which live until the call returns. The kernel writes to `batch.count` alone.
+    // SAFETY: `element` is what both commands take, with its size; its pointers are to a key and a value of the sizes of a map of maps (4
+    // bytes each), which live until the call returns. The kernel writes to the value at most.
     let result = unsafe {
-        libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_BATCH, &raw mut batch, size_of::<Batch>() as libc::c_uint)
+        libc::syscall(libc::SYS_bpf, command, &raw mut element, size_of::<Element>() as libc::c_uint)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,30 +1,30 @@
 //! The swarm table's memory where the program reads it too: maps of the kernel, mapped into this process.
 //!
 //! Each segment is an array map of its own, and two maps of maps (the record space and the bucket space) say where it is. The writer
-//! stores to a segment through its mapping; no system call is made for that. Making one is another matter: to put a map into a map of maps,
-//! the kernel waits until every program that runs has ended, some 10 ms. So a thread makes them ahead of the writer, a few at a
-//! time: [`AHEAD`] segments that are in the record space already, at 512 KiB each. A slot of the bucket space is known only when it is asked for;
-//! it is filled by the same thread, and waited for in [`KernelSegments::settle`], before readers are sent there.
+//! stores to a segment through its mapping; no system call is made for that. Making one takes some 300 µs, most of it for zeroing its 512 KiB,
+//! and longer on a busy machine. So a thread makes them ahead of the writer: [`AHEAD`] segments that are in the record space already. A
+//! slot of the bucket space is known only when it is asked for; the same thread fills it, and [`Segments::settle`] waits for that, before
+//! readers are sent there.
 //!
 //! Every segment is one mapping: 1.5 GB of table are 3,000 of the 65,530 that vm.max_map_count allows.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Debug, Formatter};
 use std::io;
-use std::os::fd::AsFd as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use aya::maps::{Array, IterableMap as _, MapData, MapError};
+use aya::maps::{IterableMap as _, MapData, MapError};
 use tracker_common::table::layout::{SEGMENT_RECORDS, WORDS};
 use tracker_core::{NoMemory, Segment, Segments, Words};
 
-use super::mapped::{Access, mapped, place_maps};
+use super::mapped::{Access, mapped};
+use super::space::{SegmentMap, Space};
 
-/// Segments made ahead: with new torrents as fast as the writer takes them, one is filled in some 4 ms, and the kernel takes 10 ms for any number.
+/// Segments made ahead: one is filled in 4 ms at the least, with as many new torrents as the writer can take.
 const AHEAD: usize = 4;
 
 /// How long nobody tries again when there was no memory.
@@ -32,8 +32,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// linux/bpf.h: the map can be mapped. A map of maps takes only maps with the flags of the one it was made with.
 const BPF_F_MMAPABLE: u32 = 1 << 10;
-
-type Map = Array<MapData, [u64; WORDS]>;
 
 /// Gives the table its segments.
 pub struct KernelSegments {
@@ -55,7 +53,7 @@ struct State {
     /// Segments in the record space that nobody has asked for yet, by their numbers.
     ready: VecDeque<Made>,
     /// Segments to be put into slots of the bucket space.
-    slots: Vec<(u32, Map)>,
+    slots: Vec<(u32, Arc<SegmentMap>)>,
     /// The thread is at work on slots that it has taken from there.
     filling: bool,
     /// Why the last attempt failed, and when.
@@ -67,7 +65,7 @@ struct State {
 
 struct Made {
     number: u32,
-    map: Map,
+    map: Arc<SegmentMap>,
     words: &'static [Words],
 }
 
@@ -81,8 +79,14 @@ impl KernelSegments {
         let shared = Arc::new(Shared::default());
         let end = records.info().context("asking for the size of the record space")?.max_entries();
         warn_of_few_mappings(end);
-        let maker =
-            Maker { records, buckets, next: 0, end, unplaced: Vec::new(), shared: Arc::clone(&shared) };
+        let maker = Maker {
+            records: Space::new(records),
+            buckets: Space::new(buckets),
+            next: 0,
+            end,
+            unplaced: Vec::new(),
+            shared: Arc::clone(&shared),
+        };
         let maker = thread::Builder::new()
             .name("segments".to_owned())
             .spawn(move || maker.run())
@@ -173,8 +177,8 @@ impl Shared {
 
 /// The thread's side.
 struct Maker {
-    records: MapData,
-    buckets: MapData,
+    records: Space,
+    buckets: Space,
     /// Number of the next segment to be made, and one more than the highest.
     next: u32,
     end: u32,
@@ -204,8 +208,7 @@ impl Maker {
                     state = self.shared.wait(state);
                 }
             };
-            let slots: Vec<_> = slots.iter().map(|(slot, map)| (*slot, map.map().fd().as_fd())).collect();
-            let filled = place_maps(&self.buckets, &slots);
+            let filled = self.buckets.place(&slots);
             let made = self.make(missing);
             let mut state = self.shared.lock();
             state.filling = false;
@@ -245,9 +248,10 @@ impl Maker {
             Some(reason) if self.unplaced.is_empty() => return Err(reason),
             _ => {}
         }
-        let entries: Vec<_> =
-            self.unplaced.iter().map(|made| (made.number, made.map.map().fd().as_fd())).collect();
-        place_maps(&self.records, &entries)
+        let segments: Vec<_> =
+            self.unplaced.iter().map(|made| (made.number, Arc::clone(&made.map))).collect();
+        self.records
+            .place(&segments)
             .map_err(|error| format!("the kernel doesn't take a segment: {error}"))?;
         Ok(std::mem::take(&mut self.unplaced))
     }
@@ -265,10 +269,10 @@ impl Drop for Ended {
 
 /// A zeroed segment in the kernel, mapped into this process; or what stands against it and what to do.
 fn make(number: u32) -> Result<Made, String> {
-    let map = Map::create(SEGMENT_RECORDS, BPF_F_MMAPABLE).map_err(|error| explain_making(&error))?;
+    let map = SegmentMap::create(SEGMENT_RECORDS, BPF_F_MMAPABLE).map_err(|error| explain_making(&error))?;
     let words = mapped(map.map(), 0, SEGMENT_RECORDS as usize * WORDS, Access::Write)
         .map_err(|error| format!("mapping a segment of the swarm table: {}", explain_mapping(&error)))?;
-    Ok(Made { number, map, words: records(words) })
+    Ok(Made { number, map: Arc::new(map), words: records(words) })
 }
 
 /// Mappings that a process has besides segments: binary, libraries, stacks, heaps.
@@ -325,6 +329,7 @@ fn explain_mapping(error: &io::Error) -> String {
 mod tests {
     use super::*;
     use crate::bpf::mapped::tests::create;
+    use std::os::fd::AsFd as _;
     use std::sync::atomic::Ordering;
 
     use aya::maps::ArrayOfMaps;
@@ -355,7 +360,7 @@ mod tests {
 
     /// What the kernel has in a record of a space.
     fn seen(space: &MapData, segment: u32, record: u32) -> [u64; WORDS] {
-        let space = ArrayOfMaps::<_, Map>::try_from(aya::maps::Map::ArrayOfMaps(again(space)))
+        let space = ArrayOfMaps::<_, SegmentMap>::try_from(aya::maps::Map::ArrayOfMaps(again(space)))
             .expect("a map of maps");
         space.get(&segment, 0).expect("it is in place").get(&record, 0).expect("it is there")
     }
@@ -385,7 +390,7 @@ mod tests {
         let root = words_of(segments.root().expect("a root"));
         assert_eq!(root.len(), 1);
         root[0][3].store(17, Ordering::Relaxed);
-        let array = Map::try_from(aya::maps::Map::Array(again(&maps.root))).expect("an array");
+        let array = SegmentMap::try_from(aya::maps::Map::Array(again(&maps.root))).expect("an array");
         assert_eq!(array.get(&0, 0).expect("it is there"), [0, 0, 0, 17, 0, 0, 0, 0]);
         for number in 0..20 {
             let slot = (number % 5 == 0).then_some(number / 5);
