@@ -14,9 +14,6 @@ use crate::wire::{MAX_PEERS_V4, MAX_PEERS_V6};
 const LEECHERS: u32 = 0;
 const SEEDERS: u32 = 1;
 
-/// Steps taken without the help of [`TableMemory::repeat`].
-const DIRECT_STEPS: u32 = 0;
-
 /// Lines looked at for an answer at most.
 const MAX_STEPS: u32 = {
     let four = max_steps::<Peers4>(MAX_PEERS_V4 as u32);
@@ -34,15 +31,37 @@ pub(super) fn pick_listed<P: PeerFamily, M: TableMemory, R: Room>(
 ) {
     let mut dice = Dice::new(announcer.random);
     draw(announcer, work, &mut dice);
-    // Most answers take one step for each list; the repetition of more has its price.
-    let mut steps = Steps::<P, M, R> { memory, own: &announcer.peer, work, room };
-    for index in 0..DIRECT_STEPS {
-        if !steps.step(index) {
-            return;
+    touch::<P, M>(memory, work);
+    M::repeat(MAX_STEPS, &mut Steps::<P, M, R> { memory, own: &announcer.peer, work, room });
+}
+
+/// Lines of each list that are fetched together.
+const LINES_TOUCHED: u32 = 4;
+
+/// Loads a word of the first lines that will be put, of both lists, so that the memory fetches them at the same time and not one after another.
+#[inline(never)]
+fn touch<P: PeerFamily, M: TableMemory>(memory: &M, work: &Workspace) {
+    for list in work.lists {
+        if list.take != 0 && let Some(root) = memory.record(list.root) {
+            root.word(0);
         }
     }
-    if !steps.work.done() {
-        M::repeat(MAX_STEPS, &mut steps);
+    for list in work.lists {
+        if list.take != 0 && list.levels == 1 && let Some(directory) = memory.record(list.root) {
+            touch_lines::<P, M>(memory, directory, list.start, list.take);
+        }
+    }
+}
+
+#[inline(always)]
+fn touch_lines<P: PeerFamily, M: TableMemory>(memory: &M, directory: M::Record, start: u32, take: u32) {
+    let first = P::line_of(start);
+    let last = P::line_of(start + take);
+    for line in first..first + LINES_TOUCHED {
+        let number = directory_entry(directory, (line % FAN_OUT) as usize);
+        if line <= last && let Some(record) = memory.record(number) {
+            record.word(0);
+        }
     }
 }
 
@@ -110,14 +129,6 @@ fn draw<P: PeerFamily>(announcer: &Announcer<P>, work: &mut Workspace, dice: &mu
     begin_list::<P>(work, LEECHERS);
     let all = n == leechers.count.saturating_add(seeders.count);
     work.stands(if all { Standing::Absent } else { Standing::Unseen });
-}
-
-impl Workspace {
-    /// True when both lists' walks are at their ends.
-    #[inline(always)]
-    const fn done(&self) -> bool {
-        self.left == 0 && (self.list == SEEDERS || self.lists[1].take == 0)
-    }
 }
 
 /// Takes any one of the peers out: the announcer wasn't among them, so they are one more than wanted.
