@@ -34,6 +34,9 @@ pub enum Applied {
 /// Torrents entered into a growing index for each new one: it is ready long before the old one is full.
 const GROWTH_PER_TORRENT: u32 = 32;
 
+/// Of that, for all new torrents of a group of announces together: what they bring, or two new segments.
+pub(super) const GROWTH_PER_GROUP: u32 = GROWTH_PER_TORRENT * super::batch::GROUP as u32;
+
 impl TableWriter {
     /// Applies an announce of a torrent with this hash. `guess` is a torrent number that it may have.
     #[inline(always)]
@@ -95,7 +98,10 @@ impl TableWriter {
             self.free(number, &torrent);
             return Applied::RefusedMemory;
         }
-        self.tend_index(GROWTH_PER_TORRENT);
+        let work = self.growth.min(GROWTH_PER_TORRENT);
+        if work > 0 {
+            self.growth = self.growth.saturating_sub(self.tend_index(work));
+        }
         applied
     }
 

@@ -12,13 +12,14 @@ use tracker_common::event::AnnounceEvent;
 use tracker_common::table::Family;
 use tracker_common::table::layout::{List, ListName, Place, V6_PER_LINE, depth, hash_words};
 
+use super::apply::GROWTH_PER_GROUP;
 use super::{Millis, TableWriter};
 use crate::lists;
 use crate::place;
 use crate::scan::MAX_SCANNED;
 
 /// Announces whose memory is fetched together: more than a processor has loads under way.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 
 impl TableWriter {
     /// Applies announces in their order, as [`TableWriter::apply`] does with each.
@@ -28,6 +29,7 @@ impl TableWriter {
             let mut hashes = [0; GROUP];
             let mut guesses = [None; GROUP];
             self.fetch(group, &mut hashes, &mut guesses);
+            self.growth = GROWTH_PER_GROUP;
             for ((event, hash), guess) in group.iter().zip(hashes).zip(guesses) {
                 self.apply_at(event, hash, guess);
             }

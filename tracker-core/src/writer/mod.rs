@@ -80,6 +80,8 @@ pub struct TableWriter {
     /// Unit of deadlines.
     unit_s: u64,
     cursor: cleaning::Cursor,
+    /// Work on a growing index that the announces of this call may still do.
+    growth: u32,
 }
 
 impl TableWriter {
@@ -116,6 +118,7 @@ impl TableWriter {
             generation: 0,
             unit_s: Cell::unit_s(limits.peer_lifetime_s).into(),
             cursor: cleaning::Cursor::default(),
+            growth: 0,
             limits,
         };
         writer.publish();
@@ -140,6 +143,7 @@ impl TableWriter {
     /// Applies one announce.
     pub fn apply(&mut self, event: &AnnounceEvent, now: Millis) -> Applied {
         self.advance(now);
+        self.growth = apply::GROWTH_PER_GROUP;
         let info_hash = hash_words(event.info_hash());
         let applied = self.apply_at(event, place::hash(&self.memory, info_hash), None);
         self.publish();
