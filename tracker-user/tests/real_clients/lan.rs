@@ -9,7 +9,7 @@ use tracker_testkit::netns::{AttachedProgram, Namespace};
 
 pub(crate) struct Lan {
     pub(crate) server: Arc<Namespace>,
-    pub(crate) clients: [Namespace; 2],
+    pub(crate) clients: [Arc<Namespace>; 2],
     _passes: Vec<AttachedProgram>,
 }
 
@@ -27,7 +27,7 @@ impl Lan {
         server.sysctl("net/ipv6/conf/all/forwarding", "1");
         server.ip(&format!("address add {}/32 dev lo", Self::SERVER_V4));
         server.ip(&format!("-6 address add {}/128 dev lo", Self::SERVER_V6));
-        let clients = [Namespace::new(), Namespace::new()];
+        let clients = [Arc::new(Namespace::new()), Arc::new(Namespace::new())];
         let mut passes = Vec::new();
         for (n, client) in clients.iter().enumerate() {
             let (near, far) = (format!("10.99.{}.1", n + 1), format!("fd99:{}::1", n + 1));

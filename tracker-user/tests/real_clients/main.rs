@@ -2,7 +2,8 @@
 //!
 //! A seeder and a leecher in namespaces of their own exchange a file that is described by a private torrent; DHT,
 //! local discovery and peer exchange are off, so nobody else can have introduced them. With native XDP the kernel
-//! has to have answered their connects; the same is done with sockets alone.
+//! has to have answered all that they asked, or their connects alone where the rest is left to the sockets; the same is done
+//! with sockets alone, and with generic XDP on `lo`, where both live beside the tracker.
 //!
 //! aria2 1.36 speaks UDP to trackers through the socket of its IPv4 DHT, and not at all over IPv6 ("udp is not
 //! supported yet"): there it is only libtorrent.
@@ -36,55 +37,59 @@ const ROOT: [Requirement; 2] = [Requirement::Root, Requirement::Bpf];
 const LIBTORRENT: Requirement = Requirement::PythonModule("libtorrent");
 const ARIA2: Requirement = Requirement::Program("aria2c");
 
-#[cfg(feature = "xdp")]
-#[test]
-fn aria2_finds_its_peer_over_ipv4_with_native_xdp() {
-    if must_skip(&[ROOT[0], ROOT[1], ARIA2, LIBTORRENT]) {
-        return;
-    }
-    transfer(aria2::command, "native", false);
+/// By which way a tracker is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Sockets,
+    /// Native XDP, which answers connects.
+    #[cfg(feature = "xdp")]
+    Connects,
+    /// Native XDP, which answers everything.
+    #[cfg(feature = "xdp")]
+    All,
+    /// Generic XDP on `lo`, which answers everything that fits into the frame of its request.
+    #[cfg(feature = "xdp")]
+    Loopback,
 }
 
-#[test]
-fn aria2_finds_its_peer_over_ipv4_with_sockets_alone() {
-    if must_skip(&[ROOT[0], ROOT[1], ARIA2, LIBTORRENT]) {
-        return;
-    }
-    transfer(aria2::command, "off", false);
+/// One test for each client, family and way.
+macro_rules! transfers {
+    ($($(#[$condition:meta])* $name:ident: $client:ident, $way:ident, $over_ipv6:literal, [$($needs:expr),+];)+) => {
+        $(
+            $(#[$condition])*
+            #[test]
+            fn $name() {
+                if must_skip(&[ROOT[0], ROOT[1], $($needs),+]) {
+                    return;
+                }
+                transfer($client::command, Way::$way, $over_ipv6);
+            }
+        )+
+    };
 }
 
-#[cfg(feature = "xdp")]
-#[test]
-fn libtorrent_finds_its_peer_over_ipv4_with_native_xdp() {
-    if must_skip(&[ROOT[0], ROOT[1], LIBTORRENT]) {
-        return;
-    }
-    transfer(libtorrent::command, "native", false);
-}
-
-#[test]
-fn libtorrent_finds_its_peer_over_ipv4_with_sockets_alone() {
-    if must_skip(&[ROOT[0], ROOT[1], LIBTORRENT]) {
-        return;
-    }
-    transfer(libtorrent::command, "off", false);
-}
-
-#[cfg(feature = "xdp")]
-#[test]
-fn libtorrent_finds_its_peer_over_ipv6_with_native_xdp() {
-    if must_skip(&[ROOT[0], ROOT[1], LIBTORRENT]) {
-        return;
-    }
-    transfer(libtorrent::command, "native", true);
-}
-
-#[test]
-fn libtorrent_finds_its_peer_over_ipv6_with_sockets_alone() {
-    if must_skip(&[ROOT[0], ROOT[1], LIBTORRENT]) {
-        return;
-    }
-    transfer(libtorrent::command, "off", true);
+transfers! {
+    #[cfg(feature = "xdp")]
+    aria2_finds_its_peer_over_ipv4_with_native_xdp: aria2, All, false, [ARIA2, LIBTORRENT];
+    #[cfg(feature = "xdp")]
+    aria2_finds_its_peer_over_ipv4_with_connects_in_the_kernel: aria2, Connects, false, [ARIA2, LIBTORRENT];
+    #[cfg(feature = "xdp")]
+    aria2_finds_its_peer_over_ipv4_on_loopback: aria2, Loopback, false, [ARIA2, LIBTORRENT];
+    aria2_finds_its_peer_over_ipv4_with_sockets_alone: aria2, Sockets, false, [ARIA2, LIBTORRENT];
+    #[cfg(feature = "xdp")]
+    libtorrent_finds_its_peer_over_ipv4_with_native_xdp: libtorrent, All, false, [LIBTORRENT];
+    #[cfg(feature = "xdp")]
+    libtorrent_finds_its_peer_over_ipv4_with_connects_in_the_kernel: libtorrent, Connects, false, [LIBTORRENT];
+    #[cfg(feature = "xdp")]
+    libtorrent_finds_its_peer_over_ipv4_on_loopback: libtorrent, Loopback, false, [LIBTORRENT];
+    libtorrent_finds_its_peer_over_ipv4_with_sockets_alone: libtorrent, Sockets, false, [LIBTORRENT];
+    #[cfg(feature = "xdp")]
+    libtorrent_finds_its_peer_over_ipv6_with_native_xdp: libtorrent, All, true, [LIBTORRENT];
+    #[cfg(feature = "xdp")]
+    libtorrent_finds_its_peer_over_ipv6_with_connects_in_the_kernel: libtorrent, Connects, true, [LIBTORRENT];
+    #[cfg(feature = "xdp")]
+    libtorrent_finds_its_peer_over_ipv6_on_loopback: libtorrent, Loopback, true, [LIBTORRENT];
+    libtorrent_finds_its_peer_over_ipv6_with_sockets_alone: libtorrent, Sockets, true, [LIBTORRENT];
 }
 
 /// What a client is started for.
@@ -99,20 +104,76 @@ struct Task<'a> {
     leech: bool,
 }
 
+/// Where both clients and the tracker are.
+struct Place {
+    server: Arc<Namespace>,
+    clients: [Arc<Namespace>; 2],
+    /// The tracker's addresses, and the clients'.
+    listen: [&'static str; 2],
+    v4: [&'static str; 2],
+    v6: [&'static str; 2],
+    interfaces: Vec<String>,
+    _lan: Option<Lan>,
+}
+
+impl Place {
+    fn lan() -> Self {
+        let lan = Lan::new();
+        Self {
+            server: Arc::clone(&lan.server),
+            clients: lan.clients.each_ref().map(Arc::clone),
+            listen: [Lan::SERVER_V4, Lan::SERVER_V6],
+            v4: Lan::CLIENTS_V4,
+            v6: Lan::CLIENTS_V6,
+            interfaces: lan.server_interfaces(),
+            _lan: Some(lan),
+        }
+    }
+
+    /// One machine without any network.
+    #[cfg(feature = "xdp")]
+    fn loopback() -> Self {
+        let machine = Arc::new(Namespace::new());
+        machine.own_networks("10.99.0.0/16", "fd99::/32");
+        for (v4, v6) in Lan::CLIENTS_V4.iter().zip(Lan::CLIENTS_V6) {
+            machine.ip(&format!("address add {v4}/32 dev lo"));
+            machine.ip(&format!("-6 address add {v6}/128 dev lo"));
+        }
+        Self {
+            clients: [Arc::clone(&machine), Arc::clone(&machine)],
+            server: machine,
+            listen: [Lan::SERVER_V4, Lan::SERVER_V6],
+            v4: Lan::CLIENTS_V4,
+            v6: Lan::CLIENTS_V6,
+            interfaces: vec!["lo".to_owned()],
+            _lan: None,
+        }
+    }
+}
+
 /// One client seeds, one leeches, and the tracker has introduced them.
-fn transfer(client: impl Fn(&Task<'_>) -> Command, xdp: &'static str, over_ipv6: bool) {
-    let lan = Lan::new();
+fn transfer(client: impl Fn(&Task<'_>) -> Command, way: Way, over_ipv6: bool) {
+    let (place, mode, answer) = match way {
+        Way::Sockets => (Place::lan(), "off", "all"),
+        #[cfg(feature = "xdp")]
+        Way::Connects => (Place::lan(), "native", "connect"),
+        #[cfg(feature = "xdp")]
+        Way::All => (Place::lan(), "native", "all"),
+        #[cfg(feature = "xdp")]
+        Way::Loopback => (Place::loopback(), "generic", "all"),
+    };
     let pins = BpfFileSystem::mount();
     let home = Home::new(env!("CARGO_BIN_EXE_tracker-user"));
-    let addresses = [format!("{}:0", Lan::SERVER_V4), format!("[{}]:0", Lan::SERVER_V6)];
-    let mut configuration = Configuration::sockets(&addresses.each_ref().map(String::as_str));
-    if xdp != "off" {
+    let addresses = [format!("{}:0", place.listen[0]), format!("[{}]:0", place.listen[1])];
+    let mut configuration =
+        Configuration::sockets(&addresses.each_ref().map(String::as_str)).answering(answer);
+    if way != Way::Sockets {
         configuration.pins = Some(pins.path());
-        configuration.interfaces = lan.server_interfaces();
-        configuration.xdp = xdp;
+        configuration.interfaces.clone_from(&place.interfaces);
+        configuration.xdp = mode;
     }
     home.configure(&configuration);
-    let daemon = home.start(Some(&lan.server));
+    let daemon = home.start(Some(&place.server));
 
     let (seed, leech) = (home.path("seed"), home.path("leech"));
     fs::create_dir(&seed).expect("the home is ours");
@@ -122,9 +183,9 @@ fn transfer(client: impl Fn(&Task<'_>) -> Command, xdp: &'static str, over_ipv6:
     let torrent = home.path("file.torrent");
     make_torrent(&seed.join("file.bin"), &format!("udp://{}/announce", daemon.address(over_ipv6)), &torrent);
 
-    let peer = |n: usize| if over_ipv6 { Lan::CLIENTS_V6[n] } else { Lan::CLIENTS_V4[n] };
+    let peer = |n: usize| if over_ipv6 { place.v6[n] } else { place.v4[n] };
     let task = |n: usize, directory, leech| Task {
-        namespace: &lan.clients[n],
+        namespace: &place.clients[n],
         address: peer(n),
         directory,
         torrent: &torrent,
@@ -144,11 +205,22 @@ fn transfer(client: impl Fn(&Task<'_>) -> Command, xdp: &'static str, over_ipv6:
     );
 
     let stats = home.stats();
-    let (answering, idle) = if xdp == "off" { ("sockets", "kernel") } else { ("kernel", "sockets") };
-    let connects = |side: &str| stats[side]["connect"].as_u64().unwrap_or_default();
-    // Each client has connected.
-    assert!(connects(answering) >= 2, "{stats}");
-    assert_eq!(connects(idle), 0, "{stats}");
+    let count = |side: &str, verdict: &str| stats[side][verdict].as_u64().unwrap_or_default();
+    let (connects, announces) = match way {
+        Way::Sockets => ("sockets", "sockets"),
+        #[cfg(feature = "xdp")]
+        Way::Connects => ("kernel", "sockets"),
+        #[cfg(feature = "xdp")]
+        Way::All | Way::Loopback => ("kernel", "kernel"),
+    };
+    for (verdict, side) in [("connect", connects), ("announce", announces)] {
+        let other = if side == "kernel" { "sockets" } else { "kernel" };
+        // Each client has connected and announced. An answer that its request's frame has no room for is the sockets'.
+        let passed = if verdict == "announce" { count("kernel", "pass_resize") } else { 0 };
+        assert!(count(side, verdict) + passed >= 2, "{verdict}: {stats}");
+        assert!(count(side, verdict) > 0, "{verdict}: {stats}");
+        assert_eq!(count(other, verdict), passed, "{verdict}: {stats}");
+    }
     daemon.stop_well();
 }
 
