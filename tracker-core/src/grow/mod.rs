@@ -116,7 +116,7 @@ impl Buckets {
         let index = self.current.index;
         while !place::insert(table.memory, index, Place::of(hash, index.buckets), number) {
             self.begin();
-            let spent = if patience > 0 { self.work(table, patience, MayWait::Yes) } else { 0 };
+            let spent = if patience > 0 { self.work(table, patience, Pace::Rush) } else { 0 };
             if self.current.index != index {
                 // It was entered with all others.
                 return true;
@@ -161,8 +161,7 @@ impl Buckets {
         if self.next.is_none() && torrents > capacity(self.current.index.buckets) {
             self.begin();
         }
-        // There is time: the index has room left.
-        self.work(table, budget, MayWait::No)
+        self.work(table, budget, Pace::Idle)
     }
 
     /// Begins a successor, unless there is one or the bucket space is used up.
@@ -173,14 +172,14 @@ impl Buckets {
         }
     }
 
-    fn work(&mut self, table: &mut Table<'_>, budget: u32, may_wait: MayWait) -> u32 {
-        if self.old.front().is_some_and(|old| old.has_rested(table.now)) {
+    fn work(&mut self, table: &mut Table<'_>, budget: u32, pace: Pace) -> u32 {
+        if pace == Pace::Idle && self.old.front().is_some_and(|old| old.has_rested(table.now)) {
             self.empty_one(table);
             return SEGMENT_WORK;
         }
         let Some(next) = &mut self.next else { return 0 };
         if !next.held.is_complete() {
-            if may_wait == MayWait::No && !table.pool.is_at_hand() {
+            if pace == Pace::Idle && !table.pool.is_at_hand() {
                 return 0;
             }
             let slot = next.held.next_slot();
@@ -247,11 +246,12 @@ impl Buckets {
     }
 }
 
-/// Whether a new segment is worth waiting for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum MayWait {
-    No,
-    Yes,
+enum Pace {
+    /// The index has room left: a segment that isn't at hand comes later, and an old index is emptied.
+    Idle,
+    /// A torrent has no room: nothing else matters.
+    Rush,
 }
 
 /// Work of making or emptying a segment, in torrents entered: some 100 µs.
