@@ -113,17 +113,17 @@ pub struct Invalid {
 #[inline(always)]
 pub fn issue(keys: &Keys, address: &Address, epoch: Epoch) -> u64 {
     let key = keys.of(epoch);
-    let epoch_low = epoch.0 & 0x00ff_ffff_ffff_ffff;
     match *address {
-        // The message is the address, then the epoch in 8 bytes (7 after an IPv6 address, which saves a block). The two shapes
-        // can't collide: the length is part of the last block.
+        // The message is the address, then the epoch: in 3 bytes after an IPv4 address (they last for 63 years), in 7 after an IPv6 one, so
+        // that both fill their last block. The two shapes can't collide: the length is part of that block.
         Address::V4(ip) => {
-            let first = u32::from_le_bytes(ip) as u64 | epoch_low << 32;
-            siphash_2_4_short(key, first, epoch_low >> 32 | 12 << 56)
+            let epoch = (epoch.0 & 0x00ff_ffff) << 32;
+            siphash_2_4_short(key, u32::from_le_bytes(ip) as u64 | epoch | 7 << 56)
         }
         Address::V6(ip) => {
             let ip = u128::from_le_bytes(ip);
-            siphash_2_4_long(key, ip as u64, (ip >> 64) as u64, epoch_low | 23 << 56)
+            let epoch = epoch.0 & 0x00ff_ffff_ffff_ffff;
+            siphash_2_4_long(key, ip as u64, (ip >> 64) as u64, epoch | 23 << 56)
         }
     }
 }
@@ -209,7 +209,7 @@ mod tests {
             let mut keys = Keys::zeroed();
             keys.slots[(epoch & 3) as usize] = SipKey::from_bytes(key);
             let message: Vec<u8> = match address {
-                Address::V4(ip) => [&ip[..], &epoch.to_le_bytes()].concat(),
+                Address::V4(ip) => [&ip[..], &epoch.to_le_bytes()[..3]].concat(),
                 Address::V6(ip) => [&ip[..], &epoch.to_le_bytes()[..7]].concat(),
             };
             let mut other = siphasher::sip::SipHasher24::new_with_key(&key);

@@ -56,13 +56,13 @@ pub fn siphash<const COMPRESS: usize, const FINISH: usize, const BLOCKS: usize>(
     state.v0 ^ state.v1 ^ state.v2 ^ state.v3
 }
 
-/// SipHash-2-4 of one block and a last one.
+/// SipHash-2-4 of a message of fewer than 8 bytes: its last block alone.
 ///
 /// Not inlined, and arguments in registers: BPF has no rotation, so that one SipHash is some 250 instructions, and a dozen inlined copies
 /// of it made the XDP program eight times as long. The call costs about 2 ns.
 #[inline(never)]
-pub fn siphash_2_4_short(key: &SipKey, block: u64, last: u64) -> u64 {
-    siphash::<2, 4, 1>(key, [block], last)
+pub fn siphash_2_4_short(key: &SipKey, last: u64) -> u64 {
+    siphash::<2, 4, 0>(key, [], last)
 }
 
 /// SipHash-2-4 of two blocks and a last one; not inlined either.

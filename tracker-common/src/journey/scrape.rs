@@ -6,7 +6,7 @@ use super::refuse::refuse;
 use super::Host;
 use crate::checksum::Sum;
 use crate::frame::{self, Frame, Network};
-use crate::table::{self, PeerFamily, ScrapeCounts, Step, TableMemory};
+use crate::table::{self, AHEAD, PeerFamily, ScrapeCounts, Step, TableMemory};
 use crate::verdict::Verdict;
 use crate::wire::{self, INFO_HASH_AT, INFO_HASH_LEN, Refusal, SCRAPE_ENTRY_LEN};
 
@@ -32,8 +32,13 @@ fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
     let answered = terms.scraped_torrents(asked as u32, N::Peers::FAMILY);
     let head = [wire::ACTION_SCRAPE.to_be(), transaction];
     let sum = Sum::default().add4(head[0]).add4(head[1]);
-    let mut entries = Entries { frame, host, base: N::PAYLOAD, sum, done: 0 };
-    H::Table::repeat(answered, &mut entries);
+    let mut entries = Entries { frame, host, base: N::PAYLOAD, sum, asked: answered, done: 0 };
+    if answered == 1 {
+        // Nothing to be ahead of.
+        entries.answer(0);
+    } else {
+        H::Table::repeat(answered + AHEAD, &mut entries);
+    }
     let Entries { sum, done, .. } = entries;
     let len = wire::ANSWER_HEADER_LEN + done as usize * SCRAPE_ENTRY_LEN;
     frame.store(N::PAYLOAD, head).ok_or(Verdict::PassLength)?;
@@ -49,6 +54,8 @@ struct Entries<'a, F, H> {
     /// Offset of the payload.
     base: usize,
     sum: Sum,
+    /// Entries wanted.
+    asked: u32,
     /// Entries written.
     done: u32,
 }
@@ -56,17 +63,41 @@ struct Entries<'a, F, H> {
 impl<F: Frame, H: Host> Step for Entries<'_, F, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
+        self.fetch(index);
+        index < AHEAD || self.answer(index - AHEAD)
+    }
+}
+
+impl<F: Frame, H: Host> Entries<'_, F, H> {
+    /// Entry `index` will soon be wanted: its hash is still in the request.
+    #[inline(always)]
+    fn fetch(&mut self, index: u32) {
+        let memory = self.host.table();
+        let wanted = if index < self.asked { self.info_hash(index) } else { None };
+        let Some(work) = self.host.workspace() else { return };
+        table::fetch(&memory, work, index, wanted.as_ref());
+    }
+
+    #[inline(always)]
+    fn info_hash(&self, index: u32) -> Option<[u64; 3]> {
+        let at = self.base + INFO_HASH_AT + index as usize * INFO_HASH_LEN;
+        let [first, second] = self.frame.load_at::<[u64; 2]>(at)?;
+        let third = self.frame.load_at::<u32>(at + 16)?;
+        Some([first.to_le(), second.to_le(), third.to_le() as u64])
+    }
+
+    /// Writes entry `index`.
+    #[inline(always)]
+    fn answer(&mut self, index: u32) -> bool {
         let hash_at = self.base + INFO_HASH_AT + index as usize * INFO_HASH_LEN;
         let entry_at = self.base + wire::ANSWER_HEADER_LEN + index as usize * SCRAPE_ENTRY_LEN;
         let Some(info_hash) = self.frame.bytes_at(hash_at) else { return false };
         // U19: zeros for a denied torrent.
         let allowed = self.host.allows(info_hash);
-        let Some([first, second]) = self.frame.load_at::<[u64; 2]>(hash_at) else { return false };
-        let Some(third) = self.frame.load_at::<u32>(hash_at + 16) else { return false };
+        let Some(wanted) = self.info_hash(index) else { return false };
         let memory = self.host.table();
         let Some(work) = self.host.workspace() else { return false };
         let counts = if allowed {
-            let wanted = [first.to_le(), second.to_le(), third.to_le() as u64];
             table::find(&memory, work, &wanted);
             work.scraped()
         } else {

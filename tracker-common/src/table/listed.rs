@@ -36,7 +36,7 @@ pub(super) fn pick_listed<P: PeerFamily, M: TableMemory, R: Room>(
 }
 
 /// Lines of each list that are fetched together.
-const LINES_TOUCHED: u32 = 4;
+const LINES_TOUCHED: u32 = 3;
 
 /// Loads a word of the first lines that will be put, of both lists, so that the memory fetches them at the same time and not one after another.
 #[inline(never)]

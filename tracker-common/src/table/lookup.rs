@@ -1,6 +1,6 @@
 //! From an info hash to a consistent copy of its torrent.
 
-use super::layout::{BUCKET_SLOTS, Place, Torrent, slot_fingerprint, slot_torrent, torrent_version};
+use super::layout::{BUCKET_SLOTS, Place, Torrent, slot, slot_fingerprint, slot_torrent, torrent_version};
 use super::{Record, TableMemory, Workspace};
 use crate::siphash::siphash_1_3_words;
 
@@ -57,6 +57,33 @@ pub fn find<M: TableMemory>(memory: &M, work: &mut Workspace, wanted: &[u64; 3])
         }
         memory.acquire();
         bucket = place.second;
+    }
+}
+
+/// Torrents that [`fetch`] is ahead of those that are answered: half as many for the bucket's way, half for the record's.
+pub const AHEAD: u32 = 8;
+
+/// Asks the memory for what [`find`] will look at, some torrents ahead of it: for the bucket of this one, and for the record of the one before it by
+/// half of [`AHEAD`]. `index` counts the torrents of a request; behind the last, `wanted` is `None`.
+#[inline(never)]
+pub fn fetch<M: TableMemory>(memory: &M, work: &mut Workspace, index: u32, wanted: Option<&[u64; 3]>) {
+    const MASK: u32 = AHEAD - 1;
+    let (index_now, key) = memory.root();
+    memory.acquire();
+    let earlier = work.places[(index.wrapping_sub(AHEAD / 2) & MASK) as usize];
+    if index >= AHEAD / 2 {
+        let number = number_in(memory, slot_torrent(earlier), slot_fingerprint(earlier));
+        if number != 0 && let Some(record) = memory.record(number) {
+            record.word(0);
+        }
+    }
+    if let Some(wanted) = wanted {
+        let place = Place::of(siphash_1_3_words(&key, *wanted), index_now.buckets);
+        let bucket = index_now.first.wrapping_add(place.first);
+        work.places[(index & MASK) as usize] = slot(place.fingerprint, bucket);
+        if let Some(bucket) = memory.bucket(bucket) {
+            bucket.word(0);
+        }
     }
 }
 
