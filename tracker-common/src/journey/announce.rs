@@ -102,7 +102,8 @@ fn begun<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<V
     work.announce = Announced {
         peer: N::Peers::words(announcer.peer),
         random,
-        want: announcer.want,
+        // No more than there is room for, whatever the table says later.
+        want: announcer.want.min(at_most),
         seeder: announcer.seeder as u32,
         stopped: announcer.stopped as u32,
         grown: grown as u32,
