@@ -12,7 +12,7 @@ use tracker_common::verdict::Verdict;
 use tracker_common::wire::{MAX_PAYLOAD_V4, MAX_PAYLOAD_V6};
 use tracker_core::access_list::Mode;
 use tracker_core::udp::{ANSWER_ROOM, Context, handle};
-use tracker_core::{AccessList, BlockList, Limits, Millis, Policy, TableWriter};
+use tracker_core::{AccessList, BlockList, HeapSegments, Limits, Millis, Policy, TableWriter};
 
 struct Tracker {
     writer: TableWriter,
@@ -23,8 +23,9 @@ struct Tracker {
 thread_local! {
     static TRACKER: RefCell<Tracker> = RefCell::new(Tracker {
         writer: TableWriter::new(
-            Limits { max_torrents: 1000, max_peers: 10_000, peer_lifetime_s: 4200 },
+            Limits { max_torrents: 1000, max_peers: 10_000, first_buckets: 4, ..Limits::default() },
             SipKey { k0: 1, k1: 2 },
+            Box::new(HeapSegments),
         )
         .expect("memory"),
         errors: bytemuck::zeroed_box(),

@@ -1,6 +1,6 @@
 //! The swarm table's memory as this process sees it.
 //!
-//! A second way to the same words: [`Witnessed`] notes where each segment is when the writer asks for it, so that the read path can run in
+//! Used here and by `fuzz`. A second way to the same words: [`Witnessed`] notes where each segment is when the writer asks for it, so that the read path can run in
 //! user space without any of the writer's code.
 
 use std::collections::HashMap;
