@@ -26,7 +26,7 @@ use crate::place;
 use crate::pool::Pool;
 
 pub(crate) use size::segments_for;
-use size::{capacity, first_buckets, larger, segments_of};
+use size::{capacity, first_buckets, larger, late, segments_of};
 
 /// Torrents looked at together when an index is filled: their buckets are fetched from memory at the same time.
 const GROUP: usize = 64;
@@ -161,7 +161,9 @@ impl Buckets {
         if self.next.is_none() && torrents > capacity(self.current.index.buckets) {
             self.begin();
         }
-        self.work(table, budget, Pace::Idle)
+        let makes_segments = self.next.as_ref().is_some_and(|next| !next.held.is_complete());
+        let is_late = makes_segments && torrents > late(self.current.index.buckets);
+        self.work(table, budget, if is_late { Pace::Rush } else { Pace::Idle })
     }
 
     /// Begins a successor, unless there is one or the bucket space is used up.
@@ -250,7 +252,7 @@ impl Buckets {
 enum Pace {
     /// The index has room left: a segment that isn't at hand comes later, and an old index is emptied.
     Idle,
-    /// A torrent has no room: nothing else matters.
+    /// A torrent has no room, or the next ones won't have: nothing else matters.
     Rush,
 }
 

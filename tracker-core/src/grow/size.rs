@@ -11,6 +11,11 @@ pub(super) const fn capacity(buckets: u32) -> u64 {
     buckets as u64 * 29 / 4
 }
 
+/// Torrents beyond which a larger index is waited for, if need be: 7.5 of 8 slots.
+pub(super) const fn late(buckets: u32) -> u64 {
+    buckets as u64 * 15 / 2
+}
+
 /// Buckets of the index after one with `buckets`: a fifth more. So each new torrent brings about five others with it into a new index, and a slot
 /// costs 8.8 bytes a torrent when an index is full, 10.5 when it is new.
 pub(super) const fn larger(buckets: u32) -> u32 {
