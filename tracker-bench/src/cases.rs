@@ -158,6 +158,8 @@ pub(crate) fn all() -> Vec<Case> {
 pub(crate) fn huge() -> Vec<Case> {
     let wanted = ["floor-announce4", "announce-100000x50"];
     let mut cases: Vec<Case> = all().into_iter().filter(|case| wanted.contains(&case.id.as_str())).collect();
+    // The reference isn't here.
+    cases.iter_mut().for_each(|case| case.goal = Goal::None);
     cases.push(Case {
         id: format!("announce-{HUGE}"),
         what: "announce, 2 peers, 10000000 torrents, 30000000 peers".to_owned(),

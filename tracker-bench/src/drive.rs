@@ -66,12 +66,15 @@ pub(crate) fn drive(
         let before = laboratory.tally()?;
         let softirq_before = run_time_ns(softirq)?;
         let (start, cpu_start) = (Instant::now(), sys::thread_time());
-        while start.elapsed() < time {
+        loop {
             if traffic.epoch != now_epoch() {
                 traffic.epoch = now_epoch();
                 laboratory.set_traffic(&traffic)?;
             }
             laboratory.generate(load.program, load.bytes, interface, load.frames)?;
+            if start.elapsed() >= time {
+                break;
+            }
         }
         let (wall, cpu) = (start.elapsed(), sys::thread_time() - cpu_start);
         let cpu = cpu + Duration::from_nanos(run_time_ns(softirq)? - softirq_before);

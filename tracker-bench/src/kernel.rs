@@ -1,6 +1,7 @@
 //! The part that measures programs: stations made ready, rounds in turn, costs above the floor.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,12 @@ pub(crate) fn measure(object: &Path, cases: &[Case], rounds: u32, time: Duration
     let mut laboratory = Laboratory::load(object, &[])?;
     let mut stations: BTreeMap<Server, Station> = BTreeMap::new();
     for case in cases {
-        if !stations.contains_key(&case.server) {
+        if let Entry::Vacant(place) = stations.entry(case.server) {
             let start = Instant::now();
             let station = Station::new(&mut laboratory, object, case.server)
                 .with_context(|| format!("case {}", case.id))?;
             eprintln!("{:?} is ready after {:.1} s", case.server, start.elapsed().as_secs_f64());
-            stations.insert(case.server, station);
+            place.insert(station);
         }
     }
     let mut measured: Vec<Vec<Round>> = vec![Vec::new(); cases.len()];

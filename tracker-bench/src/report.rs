@@ -131,15 +131,22 @@ pair between two namespaces; the program under test answers with XDP_TX; a progr
 runs on CPU 0. The cost of a packet is the CPU time of the generator's thread and of CPU 0's softirq thread over the packets.
 - **Floor**: the same generator, and a program that drops at once. What is \"above the floor\" is a difference within a round; it contains the \
 way back over the veth and the counting of the answer, which the row `reflect` shows alone.
-- Requests over IPv4 have no UDP checksum (0), as the reference was measured with; `announce-…-checksum` has one. Over IPv6 there always is \
+- Requests over IPv4 have no UDP checksum (0), as the reference was measured with; those of `checksum-10000x50` have one. Over IPv6 there always is \
 one, and it is checked.
 - **The reference** is the plainest program that answers an announce from a table: no checks of lengths and checksums, no access list, no versions, no \
 expiry; the announcer isn't kept out, a swarm's lines are contiguous and hold leechers and seeders alike. It runs in the same rounds.
-- `announce-T×N`: T torrents with N + 1 peers each, half of them leechers; a leecher announces that the table knows, and is answered with the N others. The \
-peers came in an order in which a swarm's lines lie apart from each other. Events go through the ring to a thread on CPU 1, which applies them to \
-the table: its CPU time an event is noted.
-- The writer's figures are CPU time of its thread on segments that are shared with the kernel, in batches.
-- Memory is what the process holds (smaps: its own memory and the maps in it) after filling, less what it held before.
+- `announce-TxN`: T torrents with N + 1 peers each, half of them leechers; a leecher announces that the table knows, and is answered with the N others. The \
+peers came torrent by torrent in an order that was another one for each peer, so a swarm's lines lie apart. Events go through the ring to a thread on \
+CPU 1, which applies them to the table: its CPU time an event is noted.
+- **Flood**: the tracker's end of the cable receives in a kernel thread of its own on CPU 1, which does all of the tracker's kernel work and nothing \
+else; the generator, the far end and the writer are on CPU 0. It offers more than can be answered; what the queue of 256 frames doesn't take is lost.
+- **Clients**: a closed loop of ordinary sockets (tracker-load: 8 sockets, 256 requests in flight) on CPU 0 across a veth pair; the daemon, the \
+kernel thread that receives for it and the softirq thread on CPU 1, and what they ran over the answers is the cost. A fresh daemon each round; \
+announces: 10,000 torrents with 50 leechers each, all announced before, 30 peers wanted. aquatic_udp 0.9.0 with one socket worker and its defaults.
+- The **writer**'s figures are CPU time of its thread on segments that are shared with the kernel, in batches of 256: 2,000,000 peers that are new, then \
+the same once more in another order; each round a new table in a new process.
+- **Memory** is what the process holds (smaps: its own memory and the maps in it, with a page of the kernel's for each map) after filling, less what it \
+held before it had a table. The largest table's is the whole process.
 
 ## What it doesn't show
 

@@ -145,7 +145,7 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         command,
         rounds: flags.rounds,
         seconds: flags.seconds,
-        versions: vec![format!("tracker {}", env!("CARGO_PKG_VERSION"))],
+        versions: versions(),
     };
     let text = report::markdown(&conditions, &rows);
     println!("{text}");
@@ -156,6 +156,15 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         write(&directory.join("udp.json"), &json)?;
     }
     Ok(())
+}
+
+/// Of what takes part, and the commit that the working directory stands at.
+fn versions() -> Vec<String> {
+    let commit = Command::new("git").args(["describe", "--always", "--dirty"]).output().ok();
+    let commit = commit.filter(|output| output.status.success());
+    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let tracker = format!("tracker {}", env!("CARGO_PKG_VERSION"));
+    vec![commit.map_or(tracker.clone(), |commit| format!("{tracker} ({commit})"))]
 }
 
 fn in_child(flags: &Flags, part: Part, only: &[String]) -> Result<Vec<Row>> {

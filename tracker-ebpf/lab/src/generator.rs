@@ -19,7 +19,7 @@ use tracker_lab::traffic::{
 };
 
 use crate::maps;
-use crate::packet::{bytes, fold, grow, load2, store, sum};
+use crate::packet::{bytes_mut, fold, grow, load2, store, sum};
 
 /// Who answers: decides about the connection id.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,74 +40,72 @@ struct Announce {
 }
 
 #[xdp]
-fn connect_v4(context: XdpContext) -> u32 {
-    make(&context, 1, |context, traffic, random| connect4(context, traffic, random))
+fn connect_v4(mut context: XdpContext) -> u32 {
+    make(&mut context, 1, connect4)
 }
 
 #[xdp]
-fn connect_v6(context: XdpContext) -> u32 {
-    make(&context, 1, |context, traffic, random| connect6(context, traffic, random))
+fn connect_v6(mut context: XdpContext) -> u32 {
+    make(&mut context, 1, connect6)
 }
 
 #[xdp]
-fn announce_v4(context: XdpContext) -> u32 {
-    make(&context, 1, |context, traffic, random| {
+fn announce_v4(mut context: XdpContext) -> u32 {
+    make(&mut context, 1, |context, traffic, random| {
         announce4(context, traffic, Answerer::Tracker, &known(traffic, random))
     })
 }
 
 #[xdp]
-fn announce_v6(context: XdpContext) -> u32 {
-    make(&context, 1, |context, traffic, random| announce6(context, traffic, &known(traffic, random)))
+fn announce_v6(mut context: XdpContext) -> u32 {
+    make(&mut context, 1, |context, traffic, random| announce6(context, traffic, &known(traffic, random)))
 }
 
 /// Announces for the reference.
 #[xdp]
-fn announce_ref(context: XdpContext) -> u32 {
-    make(&context, 1, |context, traffic, random| {
+fn announce_ref(mut context: XdpContext) -> u32 {
+    make(&mut context, 1, |context, traffic, random| {
         announce4(context, traffic, Answerer::Reference, &known(traffic, random))
     })
 }
 
 /// Announces whose connection id isn't valid.
 #[xdp]
-fn bad_id_v4(context: XdpContext) -> u32 {
-    make(&context, 1, |context, traffic, random| {
+fn bad_id_v4(mut context: XdpContext) -> u32 {
+    make(&mut context, 1, |context, traffic, random| {
         announce4(context, traffic, Answerer::Refuser, &known(traffic, random))
     })
 }
 
 #[xdp]
-fn scrape1_v4(context: XdpContext) -> u32 {
-    make(&context, 1, |context, traffic, random| scrape4::<1, { scrape_v4_len(1) }>(context, traffic, random))
+fn scrape1_v4(mut context: XdpContext) -> u32 {
+    make(&mut context, 1, scrape4::<1, { scrape_v4_len(1) }>)
 }
 
 #[xdp]
-fn scrape70_v4(context: XdpContext) -> u32 {
-    make(&context, 1, |context, traffic, random| {
-        scrape4::<70, { scrape_v4_len(70) }>(context, traffic, random)
-    })
+fn scrape70_v4(mut context: XdpContext) -> u32 {
+    make(&mut context, 1, scrape4::<70, { scrape_v4_len(70) }>)
 }
 
 /// A bit of everything, from frames of [`CONNECT_V4_LEN`] − 1 bytes: peers come, go and change sides, in tiny and in large swarms.
 #[xdp]
-fn stress(context: XdpContext) -> u32 {
+fn stress(mut context: XdpContext) -> u32 {
     let short = CONNECT_V4_LEN - 1;
     let Some(random) = next() else { return XDP_DROP };
     let Some(traffic) = maps::traffic() else { return XDP_DROP };
     let done = match random & 31 {
-        0 => grow(&context, 1) && connect4(&context, traffic, random).is_some(),
+        0 => grow(&mut context, 1) && connect4(&mut context, traffic, random).is_some(),
         1 | 2 => {
-            grow(&context, (scrape_v4_len(3) - short) as i32)
-                && scrape4::<3, { scrape_v4_len(3) }>(&context, traffic, random).is_some()
+            grow(&mut context, (scrape_v4_len(3) - short) as i32)
+                && scrape4::<3, { scrape_v4_len(3) }>(&mut context, traffic, random).is_some()
         }
         3..18 => {
-            grow(&context, (ANNOUNCE_V4_LEN - short) as i32)
-                && announce4(&context, traffic, Answerer::Tracker, &any(traffic, random)).is_some()
+            grow(&mut context, (ANNOUNCE_V4_LEN - short) as i32)
+                && announce4(&mut context, traffic, Answerer::Tracker, &any(traffic, random)).is_some()
         }
         _ => {
-            grow(&context, (ANNOUNCE_V6_LEN - short) as i32)
-                && announce6(&context, traffic, &any(traffic, random)).is_some()
+            grow(&mut context, (ANNOUNCE_V6_LEN - short) as i32)
+                && announce6(&mut context, traffic, &any(traffic, random)).is_some()
         }
     };
     if done { XDP_TX } else { XDP_DROP }
@@ -123,9 +121,9 @@ fn next() -> Option<u64> {
 
 #[inline(always)]
 fn make(
-    context: &XdpContext,
+    context: &mut XdpContext,
     by: i32,
-    request: impl FnOnce(&XdpContext, &Traffic, u64) -> Option<()>,
+    request: impl FnOnce(&mut XdpContext, &Traffic, u64) -> Option<()>,
 ) -> u32 {
     if !grow(context, by) {
         return XDP_DROP;
@@ -143,7 +141,7 @@ fn known(traffic: &Traffic, random: u64) -> Announce {
     Announce {
         torrent: below(random, traffic.torrents),
         // The walk's low half is as good as its high half. Even peers are leechers.
-        peer: below(random << 32, (traffic.peers + 1) / 2) * 2,
+        peer: below(random << 32, traffic.peers.div_ceil(2)) * 2,
         want: traffic.want,
         seeder: false,
         event: 0,
@@ -175,8 +173,8 @@ fn any(traffic: &Traffic, random: u64) -> Announce {
 }
 
 #[inline(always)]
-fn connect4(context: &XdpContext, traffic: &Traffic, random: u64) -> Option<()> {
-    let frame = bytes::<CONNECT_V4_LEN>(context)?;
+fn connect4(context: &mut XdpContext, traffic: &Traffic, random: u64) -> Option<()> {
+    let frame = bytes_mut::<CONNECT_V4_LEN>(context)?;
     head4(frame, ip4(0, random as u32), PORT_BASE + (random >> 32 & 0xff) as u16);
     connect::<CONNECT_V4_LEN, 42>(frame, random);
     checksum4(frame, traffic);
@@ -184,8 +182,8 @@ fn connect4(context: &XdpContext, traffic: &Traffic, random: u64) -> Option<()> 
 }
 
 #[inline(always)]
-fn connect6(context: &XdpContext, _traffic: &Traffic, random: u64) -> Option<()> {
-    let frame = bytes::<CONNECT_V6_LEN>(context)?;
+fn connect6(context: &mut XdpContext, _traffic: &Traffic, random: u64) -> Option<()> {
+    let frame = bytes_mut::<CONNECT_V6_LEN>(context)?;
     head6(frame, ip6(0, random as u32), PORT_BASE + (random >> 32 & 0xff) as u16);
     connect::<CONNECT_V6_LEN, 62>(frame, random);
     checksum6(frame);
@@ -201,7 +199,12 @@ fn connect<const N: usize, const AT: usize>(frame: &mut [u8; N], random: u64) {
 }
 
 #[inline(always)]
-fn announce4(context: &XdpContext, traffic: &Traffic, answerer: Answerer, announce: &Announce) -> Option<()> {
+fn announce4(
+    context: &mut XdpContext,
+    traffic: &Traffic,
+    answerer: Answerer,
+    announce: &Announce,
+) -> Option<()> {
     let ip = ip4(announce.torrent, announce.peer);
     // Words in network order, as the programs compare them.
     let id = match answerer {
@@ -209,7 +212,7 @@ fn announce4(context: &XdpContext, traffic: &Traffic, answerer: Answerer, announ
         _ => issue(&traffic.keys, &Address::V4(ip.to_ne_bytes()), Epoch(traffic.epoch)).to_be(),
     };
     let id = if answerer == Answerer::Refuser { id ^ 1 } else { id };
-    let frame = bytes::<ANNOUNCE_V4_LEN>(context)?;
+    let frame = bytes_mut::<ANNOUNCE_V4_LEN>(context)?;
     head4(frame, ip, PORT_BASE + announce.want as u16);
     announce_body::<ANNOUNCE_V4_LEN, 42>(frame, id, announce, port(ip as u64, announce.torrent, 0));
     checksum4(frame, traffic);
@@ -217,11 +220,11 @@ fn announce4(context: &XdpContext, traffic: &Traffic, answerer: Answerer, announ
 }
 
 #[inline(always)]
-fn announce6(context: &XdpContext, traffic: &Traffic, announce: &Announce) -> Option<()> {
+fn announce6(context: &mut XdpContext, traffic: &Traffic, announce: &Announce) -> Option<()> {
     let (first, last) = ip6(announce.torrent, announce.peer);
     let address = Address::V6((first as u128 | (last as u128) << 64).to_le_bytes());
     let id = issue(&traffic.keys, &address, Epoch(traffic.epoch)).to_be();
-    let frame = bytes::<ANNOUNCE_V6_LEN>(context)?;
+    let frame = bytes_mut::<ANNOUNCE_V6_LEN>(context)?;
     head6(frame, (first, last), PORT_BASE + announce.want as u16);
     announce_body::<ANNOUNCE_V6_LEN, 62>(frame, id, announce, port(last, announce.torrent, 0));
     checksum6(frame);
@@ -256,13 +259,13 @@ fn announce_body<const N: usize, const AT: usize>(
 
 #[inline(always)]
 fn scrape4<const TORRENTS: usize, const N: usize>(
-    context: &XdpContext,
+    context: &mut XdpContext,
     traffic: &Traffic,
     random: u64,
 ) -> Option<()> {
     let ip = ip4(0, random as u32);
     let id = issue(&traffic.keys, &Address::V4(ip.to_ne_bytes()), Epoch(traffic.epoch)).to_be();
-    let frame = bytes::<N>(context)?;
+    let frame = bytes_mut::<N>(context)?;
     head4(frame, ip, PORT_BASE + TORRENTS as u16);
     store(frame, 42, id.to_ne_bytes());
     store(frame, 50, ACTION_SCRAPE.to_be_bytes());

@@ -5,15 +5,21 @@
 use aya_ebpf::helpers::{bpf_xdp_adjust_tail, bpf_xdp_get_buff_len};
 use aya_ebpf::programs::XdpContext;
 
-/// The first `N` bytes of the frame, if it has them.
+/// The first `N` bytes of the frame, to be changed, if it has them.
 #[inline(always)]
-pub(crate) fn bytes<const N: usize>(context: &XdpContext) -> Option<&mut [u8; N]> {
+pub(crate) fn bytes_mut<const N: usize>(context: &mut XdpContext) -> Option<&mut [u8; N]> {
     let (start, end) = (context.data(), context.data_end());
     if start + N > end {
         return None;
     }
-    // SAFETY: the packet has N bytes. Each program drops what it got from here before it changes the length and asks again.
+    // SAFETY: the packet has N bytes, and the context is borrowed for as long as they are: nobody else has them, or changes the length.
     Some(unsafe { &mut *(start as *mut [u8; N]) })
+}
+
+/// The first `N` bytes of the frame, if it has them.
+#[inline(always)]
+pub(crate) fn bytes<const N: usize>(context: &XdpContext) -> Option<&[u8; N]> {
+    bytes_at(context, 0)
 }
 
 /// `N` bytes from `at`, an offset that the verifier can bound.
@@ -23,13 +29,13 @@ pub(crate) fn bytes_at<const N: usize>(context: &XdpContext, at: usize) -> Optio
     if start + at + N > end {
         return None;
     }
-    // SAFETY: the packet has N bytes there.
+    // SAFETY: the packet has N bytes there, and the context is borrowed for as long as they are.
     Some(unsafe { &*((start + at) as *const [u8; N]) })
 }
 
 /// Moves the end of the frame.
 #[inline(always)]
-pub(crate) fn grow(context: &XdpContext, by: i32) -> bool {
+pub(crate) fn grow(context: &mut XdpContext, by: i32) -> bool {
     // SAFETY: a helper on the valid context.
     unsafe { bpf_xdp_adjust_tail(context.ctx, by) == 0 }
 }

@@ -5,7 +5,7 @@ use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 
 use crate::maps;
-use crate::packet::{bytes, load2, load4, store};
+use crate::packet::{bytes_mut, load2, load4, store};
 
 /// Counts and drops.
 #[xdp]
@@ -24,8 +24,8 @@ fn pass_all(_context: XdpContext) -> u32 {
 
 /// Swaps the hardware addresses and sends the frame back.
 #[xdp]
-fn reflect(context: XdpContext) -> u32 {
-    let Some(frame) = bytes::<14>(&context) else { return XDP_DROP };
+fn reflect(mut context: XdpContext) -> u32 {
+    let Some(frame) = bytes_mut::<14>(&mut context) else { return XDP_DROP };
     let (to, to_end) = (load4(frame, 0), load2(frame, 4));
     let (from, from_end) = (load4(frame, 6), load2(frame, 10));
     store(frame, 0, from.to_ne_bytes());

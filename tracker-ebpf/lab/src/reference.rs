@@ -10,7 +10,7 @@ use tracker_lab::reference::{Bucket, Config, Event, Line, MAX_PEERS, Torrent, co
 use tracker_lab::traffic::{ANNOUNCE_V4_LEN, CONNECT_V4_LEN, SERVER_PORT};
 
 use crate::maps;
-use crate::packet::{bytes, fold, grow, load2, load4, load8, store};
+use crate::packet::{bytes_mut, fold, grow, load2, load4, load8, store};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 
@@ -29,8 +29,8 @@ static REF_EVENTS: RingBuf<Event, { 1 << 24 }> = RingBuf::new();
 const LONGEST: usize = 42 + 20 + 6 * MAX_PEERS;
 
 #[xdp]
-fn ref_connect(context: XdpContext) -> u32 {
-    let Some(frame) = bytes::<CONNECT_V4_LEN>(&context) else { return XDP_PASS };
+fn ref_connect(mut context: XdpContext) -> u32 {
+    let Some(frame) = bytes_mut::<CONNECT_V4_LEN>(&mut context) else { return XDP_PASS };
     let ours = load2(frame, 12) == 0x0800u16.to_be()
         && frame[23] == 17
         && frame[14] == 0x45
@@ -63,8 +63,8 @@ fn ref_connect(context: XdpContext) -> u32 {
 }
 
 #[xdp]
-fn ref_announce(context: XdpContext) -> u32 {
-    match announce(&context) {
+fn ref_announce(mut context: XdpContext) -> u32 {
+    match announce(&mut context) {
         Some(action) => action,
         None => {
             if let Some(tally) = maps::tally() {
@@ -76,8 +76,8 @@ fn ref_announce(context: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn announce(context: &XdpContext) -> Option<u32> {
-    let frame = bytes::<ANNOUNCE_V4_LEN>(context)?;
+fn announce(context: &mut XdpContext) -> Option<u32> {
+    let frame = bytes_mut::<ANNOUNCE_V4_LEN>(context)?;
     let ours = load2(frame, 12) == 0x0800u16.to_be()
         && frame[23] == 17
         && frame[14] == 0x45
@@ -115,7 +115,7 @@ fn announce(context: &XdpContext) -> Option<u32> {
     if !grow(context, (LONGEST - ANNOUNCE_V4_LEN) as i32) {
         return None;
     }
-    let frame = bytes::<LONGEST>(context)?;
+    let frame = bytes_mut::<LONGEST>(context)?;
     swap_macs(frame, macs, macs_end);
     let payload = 20 + 6 * want;
     store(frame, 16, ((28 + payload) as u16).to_be_bytes());

@@ -119,7 +119,7 @@ fn judge4(context: &XdpContext, tally: &mut Tally, traffic: &Traffic) -> Result<
     tally.announces += 1;
     tally.checked += 1;
     let peers = datagram.wrapping_sub(28);
-    if datagram < 28 || peers % 6 != 0 {
+    if datagram < 28 || !peers.is_multiple_of(6) {
         return Err(Bad { torrent, ..bad(fault::LENGTH, 38) });
     }
     let peers = peers / 6;
@@ -169,7 +169,7 @@ fn judge6(context: &XdpContext, tally: &mut Tally, traffic: &Traffic) -> Result<
     tally.announces += 1;
     tally.checked += 1;
     let peers = datagram.wrapping_sub(28);
-    if datagram < 28 || peers % 18 != 0 {
+    if datagram < 28 || !peers.is_multiple_of(18) {
         return Err(Bad { torrent, ..bad(fault::LENGTH, 58) });
     }
     let peers = peers / 18;
