@@ -150,7 +150,7 @@ section! {
 
 section! {
     /// The swarm table. Its memory follows the swarm, in pieces of 512 KiB: some 75 bytes for a torrent with up to three
-    /// IPv4 peers, 8 for each further one (IPv6: 22), and 12 for the search of peers in torrents of more than some hundred.
+    /// IPv4 peers, 8 for each further one (IPv6: 26), and in torrents of more than 512 peers up to 12 more to find them.
     /// What comes beyond a limit is answered but not remembered, and counted.
     Swarm {
         /// Torrents at most, 1 to 100000000.

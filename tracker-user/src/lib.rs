@@ -13,8 +13,8 @@
 //! - [`control`], [`stats`], [`signals`], [`ready`]: how the running tracker is asked, and what it tells.
 //!
 //! Threads: the main loop (owner of lists, maps and links; the only one that changes what operators see), one worker a socket,
-//! the writer, one for signals, one for the control socket. They are joined by channels, one event queue a worker, and lists that
-//! are swapped whole.
+//! the writer, one that makes the swarm table's memory ahead of it (where a program reads the table), one for signals, one for the
+//! control socket. They are joined by channels, one event queue a worker, the program's ring of events, and lists that are swapped whole.
 //!
 //! Features: `xdp` (default) carries the BPF object inside the binary and needs it at build time; without it the tracker answers over
 //! sockets only.

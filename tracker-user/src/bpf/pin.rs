@@ -1,8 +1,8 @@
 //! The maps' pins: files on the BPF file system under which tools such as bpftool find the maps of a running tracker.
 //!
-//! A clean stop removes them. A killed tracker leaves them; its counters go on in the next one, if they have the same shape, and
-//! everything else is made anew, since it is written whole at start. aya opens a pinned map without comparing its shape, and
-//! would let the kernel write large values into small buffers: so the comparison is here.
+//! A clean stop removes them. A killed tracker leaves them, and with them the memory of its swarm table; its counters go on in the next
+//! one, if they have the same shape, and everything else is made anew, since it is written whole at start. aya opens a pinned map without
+//! comparing its shape, and would let the kernel write large values into small buffers: so the comparison is here.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
