@@ -18,7 +18,7 @@ impl Sum {
 
     /// Adds another sum; the pieces of both begin at even places.
     #[inline(always)]
-    pub fn add(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self(self.0 + other.0)
     }
 

@@ -78,7 +78,7 @@ pub trait Frame {
     /// The same for a frame whose length is known: spares the question for it.
     fn resize(&mut self, from: usize, to: usize) -> bool;
     /// Bytes of the frame.
-    fn len(&self) -> usize;
+    fn total_len(&self) -> usize;
     /// Cuts bytes off the frame's front, or grows it there when the number is negative; false when that is impossible.
     fn cut_front(&mut self, bytes: isize) -> bool;
     /// True when a loopback interface brought the frame.
@@ -456,7 +456,7 @@ pub fn write_headers<F: Frame, N: Network>(
     N::write_header(frame, request, len)?;
     let ports = [request.destination_port, request.source_port].map(|port| (port as u16).to_be());
     let udp_len = (len as u16).to_be();
-    let sum = sum.add(pseudo_header(request, len)).add2(ports[0]).add2(ports[1]).add2(udp_len);
+    let sum = sum.plus(pseudo_header(request, len)).add2(ports[0]).add2(ports[1]).add2(udp_len);
     frame.store(N::UDP, [ports[0], ports[1], udp_len, sum.udp_checksum()])
 }
 
@@ -526,7 +526,7 @@ impl Frame for BufferFrame<'_> {
     }
 
     fn reaches(&self, len: usize) -> bool {
-        len <= self.len()
+        len <= self.total_len()
     }
 
     fn set_len(&mut self, len: usize) -> bool {
@@ -546,7 +546,7 @@ impl Frame for BufferFrame<'_> {
         self.set_len(to)
     }
 
-    fn len(&self) -> usize {
+    fn total_len(&self) -> usize {
         self.end - self.start
     }
 

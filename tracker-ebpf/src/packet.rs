@@ -103,7 +103,7 @@ impl Frame for Packet<'_> {
     #[inline(always)]
     fn set_len(&mut self, len: usize) -> bool {
         // The length is asked for: a difference of packet pointers is no number to the verifier.
-        self.resize(self.len(), len)
+        self.resize(self.total_len(), len)
     }
 
     #[inline(always)]
@@ -113,7 +113,7 @@ impl Frame for Packet<'_> {
     }
 
     #[inline(always)]
-    fn len(&self) -> usize {
+    fn total_len(&self) -> usize {
         // SAFETY: a helper on the valid context.
         unsafe { bpf_xdp_get_buff_len(self.context) as usize }
     }

@@ -175,7 +175,7 @@ fn finished<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
 #[inline(always)]
 fn came_as<F: Frame, N: Network>(frame: &F, datagram: &Datagram<N::Ip>) -> usize {
     let end = N::UDP + datagram.len;
-    if frame.reaches(end + 1) { frame.len() } else { end }
+    if frame.reaches(end + 1) { frame.total_len() } else { end }
 }
 
 /// Bytes of a frame in which an answer of so many peers is put together: lines are put whole, and the sum's steps are.

@@ -6,7 +6,7 @@ use super::refuse::refuse;
 use super::Host;
 use crate::checksum::Sum;
 use crate::frame::{self, Frame, Network};
-use crate::table::{self, AHEAD, PeerFamily, ScrapeCounts, Step, TableMemory};
+use crate::table::{PeerFamily, ScrapeCounts, Step, TOGETHER, TableMemory};
 use crate::verdict::Verdict;
 use crate::wire::{self, INFO_HASH_AT, INFO_HASH_LEN, Refusal, SCRAPE_ENTRY_LEN};
 
@@ -33,12 +33,7 @@ fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
     let head = [wire::ACTION_SCRAPE.to_be(), transaction];
     let sum = Sum::default().add4(head[0]).add4(head[1]);
     let mut entries = Entries { frame, host, base: N::PAYLOAD, sum, asked: answered, done: 0 };
-    if answered == 1 {
-        // Nothing to be ahead of.
-        entries.answer(0);
-    } else {
-        H::Table::repeat(answered + AHEAD, &mut entries);
-    }
+    H::Table::repeat(answered.div_ceil(TOGETHER), &mut entries);
     let Entries { sum, done, .. } = entries;
     let len = wire::ANSWER_HEADER_LEN + done as usize * SCRAPE_ENTRY_LEN;
     frame.store(N::PAYLOAD, head).ok_or(Verdict::PassLength)?;
@@ -63,21 +58,30 @@ struct Entries<'a, F, H> {
 impl<F: Frame, H: Host> Step for Entries<'_, F, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
-        self.fetch(index);
-        index < AHEAD || self.answer(index - AHEAD)
+        let first = index * TOGETHER;
+        let memory = self.host.table();
+        for offset in 0..TOGETHER {
+            let wanted = if first + offset < self.asked { self.info_hash(first + offset) } else { None };
+            let Some(work) = self.host.workspace() else { return false };
+            work.place(&memory, offset as usize, wanted);
+        }
+        let Some(work) = self.host.workspace() else { return false };
+        work.touch_buckets(&memory);
+        work.look_into_buckets(&memory);
+        work.touch_records(&memory);
+        for offset in 0..TOGETHER {
+            if first + offset >= self.asked {
+                return false;
+            }
+            if !self.answer(first + offset, offset as usize) {
+                return false;
+            }
+        }
+        true
     }
 }
 
 impl<F: Frame, H: Host> Entries<'_, F, H> {
-    /// Entry `index` will soon be wanted: its hash is still in the request.
-    #[inline(always)]
-    fn fetch(&mut self, index: u32) {
-        let memory = self.host.table();
-        let wanted = if index < self.asked { self.info_hash(index) } else { None };
-        let Some(work) = self.host.workspace() else { return };
-        table::fetch(&memory, work, index, wanted.as_ref());
-    }
-
     #[inline(always)]
     fn info_hash(&self, index: u32) -> Option<[u64; 3]> {
         let at = self.base + INFO_HASH_AT + index as usize * INFO_HASH_LEN;
@@ -86,9 +90,9 @@ impl<F: Frame, H: Host> Entries<'_, F, H> {
         Some([first.to_le(), second.to_le(), third.to_le() as u64])
     }
 
-    /// Writes entry `index`.
+    /// Writes entry `index`, which is the one with this offset of those that are looked up together.
     #[inline(always)]
-    fn answer(&mut self, index: u32) -> bool {
+    fn answer(&mut self, index: u32, offset: usize) -> bool {
         let hash_at = self.base + INFO_HASH_AT + index as usize * INFO_HASH_LEN;
         let entry_at = self.base + wire::ANSWER_HEADER_LEN + index as usize * SCRAPE_ENTRY_LEN;
         let Some(info_hash) = self.frame.bytes_at(hash_at) else { return false };
@@ -98,7 +102,7 @@ impl<F: Frame, H: Host> Entries<'_, F, H> {
         let memory = self.host.table();
         let Some(work) = self.host.workspace() else { return false };
         let counts = if allowed {
-            table::find(&memory, work, &wanted);
+            work.find_together(&memory, offset, &wanted);
             work.scraped()
         } else {
             ScrapeCounts::default()

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 
 use super::layout::{
-    FAN_OUT_SHIFT, ListName, MAX_DEPTH, RECORD_BYTES, Torrent, WORDS, child, depth, directory_entry, line_version,
+    FAN_OUT_SHIFT, List, ListName, MAX_DEPTH, MAX_LIST_LINES, RECORD_BYTES, Torrent, WORDS, child, depth, directory_entry, line_version,
 };
 use super::read::{Announcer, Standing};
 use super::select::{Dice, Draw, Positions, Walk, leechers_share, max_steps};
@@ -110,8 +110,12 @@ impl<P: PeerFamily, M: TableMemory, R: Room> Step for Steps<'_, P, M, R> {
 #[inline(always)]
 fn draw<P: PeerFamily>(announcer: &Announcer<P>, work: &mut Workspace, dice: &mut Dice) {
     let torrent = Torrent::from_words(&work.torrent);
-    let leechers = torrent.list(ListName::of(P::FAMILY, false));
-    let seeders = torrent.list(ListName::of(P::FAMILY, true));
+    let list = |seeders| {
+        let List { root, count } = torrent.list(ListName::of(P::FAMILY, seeders));
+        // No list is longer; said here, so that whatever the words are, no sum below overflows.
+        List { root, count: count.min(MAX_LIST_LINES * P::PER_LINE) }
+    };
+    let (leechers, seeders) = (list(false), list(true));
     let seeders_for_it = if announcer.seeder { 0 } else { seeders.count };
     let total = leechers.count.saturating_add(seeders_for_it);
     // One more than wanted is taken, too, since one of them is likely the announcer.

@@ -60,29 +60,68 @@ pub fn find<M: TableMemory>(memory: &M, work: &mut Workspace, wanted: &[u64; 3])
     }
 }
 
-/// Torrents that [`fetch`] is ahead of those that are answered: half as many for the bucket's way, half for the record's.
-pub const AHEAD: u32 = 8;
+/// Torrents that are looked up together.
+pub const TOGETHER: u32 = 8;
 
-/// Asks the memory for what [`find`] will look at, some torrents ahead of it: for the bucket of this one, and for the record of the one before it by
-/// half of [`AHEAD`]. `index` counts the torrents of a request; behind the last, `wanted` is `None`.
-#[inline(never)]
-pub fn fetch<M: TableMemory>(memory: &M, work: &mut Workspace, index: u32, wanted: Option<&[u64; 3]>) {
-    const MASK: u32 = AHEAD - 1;
-    let (index_now, key) = memory.root();
-    memory.acquire();
-    let earlier = work.places[(index.wrapping_sub(AHEAD / 2) & MASK) as usize];
-    if index >= AHEAD / 2 {
-        let number = number_in(memory, slot_torrent(earlier), slot_fingerprint(earlier));
-        if number != 0 && let Some(record) = memory.record(number) {
-            record.word(0);
+/// Where the torrents looked up together are: first their places in the index, then their numbers.
+///
+/// Most of the time that a look-up takes in a large table is waiting for memory. A processor waits for some loads at once only when they
+/// are close to each other in the program; so each of the functions here does one thing for all of them.
+impl Workspace {
+    /// Puts torrent `index` of those together on its place; `None` for none.
+    #[inline(always)]
+    pub(crate) fn place<M: TableMemory>(&mut self, memory: &M, index: usize, wanted: Option<[u64; 3]>) {
+        self.places[index] = match wanted {
+            Some(wanted) => {
+                let (index, key) = memory.root();
+                let place = Place::of(siphash_1_3_words(&key, wanted), index.buckets);
+                slot(place.fingerprint, index.first.wrapping_add(place.first))
+            }
+            None => 0,
+        };
+    }
+
+    /// Asks for the buckets of all of them.
+    #[inline(never)]
+    pub(crate) fn touch_buckets<M: TableMemory>(&self, memory: &M) {
+        for place in self.places {
+            if place != 0 && let Some(bucket) = memory.bucket(slot_torrent(place)) {
+                bucket.word(0);
+            }
         }
     }
-    if let Some(wanted) = wanted {
-        let place = Place::of(siphash_1_3_words(&key, *wanted), index_now.buckets);
-        let bucket = index_now.first.wrapping_add(place.first);
-        work.places[(index & MASK) as usize] = slot(place.fingerprint, bucket);
-        if let Some(bucket) = memory.bucket(bucket) {
-            bucket.word(0);
+
+    /// Looks into the buckets; puts their numbers in the places' place.
+    #[inline(never)]
+    pub(crate) fn look_into_buckets<M: TableMemory>(&mut self, memory: &M) {
+        for place in &mut self.places {
+            let number = number_in(memory, slot_torrent(*place), slot_fingerprint(*place));
+            *place = if *place == 0 { 0 } else { number.into() };
+        }
+        // Pairs with the writer's release store of the slot, after which the record is complete.
+        memory.acquire();
+    }
+
+    /// Asks for the records of all of them.
+    #[inline(never)]
+    pub(crate) fn touch_records<M: TableMemory>(&self, memory: &M) {
+        for number in self.places {
+            if number != 0 && let Some(record) = memory.record(number as u32) {
+                record.word(0);
+            }
+        }
+    }
+
+    /// [`find`]s torrent `index` of those together, where it was seen if it is there.
+    #[inline(never)]
+    pub(crate) fn find_together<M: TableMemory>(&mut self, memory: &M, index: usize, wanted: &[u64; 3]) {
+        let number = self.places.get(index).map_or(0, |number| *number as u32);
+        self.lookup = match memory.record(number) {
+            Some(record) if number != 0 => copy::<M>(memory, record, self, wanted) as u32,
+            _ => Lookup::Unknown as u32,
+        };
+        if self.lookup == Lookup::Unknown as u32 {
+            find(memory, self, wanted);
         }
     }
 }

@@ -37,7 +37,7 @@ mod select;
 mod work;
 
 pub use family::{Peer6, PeerFamily, Peers4, Peers6};
-pub use lookup::{AHEAD, Lookup, fetch, find};
+pub use lookup::{Lookup, TOGETHER, find};
 pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, pick, scrape, settle};
 pub use room::{Buffer, Room, SPARE};
 pub(crate) use work::Announced;

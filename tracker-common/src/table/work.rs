@@ -16,8 +16,8 @@ pub struct Workspace {
     pub(super) torrent: [u64; WORDS],
     /// The line that was read last, and as much again, so that 64 bytes can be taken from any of its bytes on.
     pub(super) line: [u64; 2 * WORDS],
-    /// Fingerprints and first buckets of torrents that will be looked up soon.
-    pub(super) places: [u64; super::lookup::AHEAD as usize],
+    /// Of torrents that are looked up together: fingerprints and first buckets, then numbers.
+    pub(super) places: [u64; super::lookup::TOGETHER as usize],
     /// The torrent's lists: leechers, seeders.
     pub(super) lists: [Listed; 2],
     /// Where the present list's walk is, and what is left of it.
