@@ -31,7 +31,7 @@ const RANDOM: u64 = 0x5eed;
 /// The interval of the first answer, as docs/protocol.md has it: 1800 s and a tenth to either side.
 fn interval() -> u32 {
     let random = next_random(&mut RANDOM.clone());
-    1620 + ((random >> 32) * 361 >> 32) as u32
+    1620 + (((random >> 32) * 361) >> 32) as u32
 }
 
 fn swarms() -> Tracker {

@@ -53,7 +53,7 @@ fn an_event_has_the_bytes_that_its_drawing_shows() {
             ]
             .concat();
             let emitted = tracker.program.events();
-            assert_eq!(emitted.iter().map(|event| bytemuck::bytes_of(event)).collect::<Vec<_>>(), [&bytes]);
+            assert_eq!(emitted.iter().map(bytemuck::bytes_of).collect::<Vec<_>>(), [&bytes]);
             let mut peer = client;
             peer.set_port(0x1ae1);
             let kind = AnnounceKind::from_wire(event);
