@@ -33,7 +33,11 @@ fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
     let head = [wire::ACTION_SCRAPE.to_be(), transaction];
     let sum = Sum::default().add4(head[0]).add4(head[1]);
     let mut entries = Entries { frame, host, base: N::PAYLOAD, sum, asked: answered, done: 0 };
-    H::Table::repeat(answered.div_ceil(TOGETHER), &mut entries);
+    if answered == 1 {
+        entries.answer(0, ALONE);
+    } else {
+        H::Table::repeat(answered.div_ceil(TOGETHER), &mut entries);
+    }
     let Entries { sum, done, .. } = entries;
     let len = wire::ANSWER_HEADER_LEN + done as usize * SCRAPE_ENTRY_LEN;
     frame.store(N::PAYLOAD, head).ok_or(Verdict::PassLength)?;
@@ -42,7 +46,10 @@ fn answered<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
     Ok(Verdict::Scrape)
 }
 
-/// The entries of an answer, one a step.
+/// The offset of an entry that is looked up by itself.
+const ALONE: usize = TOGETHER as usize;
+
+/// The entries of an answer, some a step.
 struct Entries<'a, F, H> {
     frame: &'a mut F,
     host: &'a mut H,
