@@ -1,8 +1,7 @@
 //! What clients are asked for and given: intervals, limits, lifetimes (PROTOCOL "Defaults", U11, U18, U22).
 
-use tracker_common::table::Family;
 use tracker_common::table::layout::Cell;
-use tracker_common::wire::{MAX_PAYLOAD_V4, MAX_PAYLOAD_V6, MAX_PEERS_V4, MAX_PEERS_V6};
+use tracker_common::terms::Terms;
 
 /// What becomes of requests whose connection id is bad (U04).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,35 +99,13 @@ impl Policy {
         Ok(())
     }
 
-    /// The interval for one answer: 90 to 110 % of the configured one, so that a swarm that started together spreads out.
-    pub fn interval(&self, random: u64) -> u32 {
-        let spread = u64::from(self.interval_s) / 5 + 1;
-        let jitter = ((random & 0xffff_ffff) * spread) >> 32;
-        (u64::from(self.interval_s) - u64::from(self.interval_s) / 10 + jitter) as u32
-    }
-
-    /// U11 and U22: how many peers an answer over UDP gets.
-    pub fn wanted_peers(&self, num_want: i32, family: Family) -> u32 {
-        let packet = match family {
-            Family::V4 => MAX_PEERS_V4,
-            Family::V6 => MAX_PEERS_V6,
-        };
-        let limit = self.max_response_peers.min(packet as u32);
-        match u32::try_from(num_want) {
-            Ok(want @ 1..) => want.min(limit),
-            _ => limit,
+    /// What answers depend on, as the kernel knows it too.
+    pub const fn terms(&self) -> Terms {
+        Terms {
+            interval_s: self.interval_s,
+            max_response_peers: self.max_response_peers,
+            max_scrape_torrents: self.max_scrape_torrents,
         }
-    }
-
-    /// U18 and U22: how many torrents a scrape over UDP gets.
-    pub fn scraped_torrents(&self, asked: usize, family: Family) -> usize {
-        let payload = match family {
-            Family::V4 => MAX_PAYLOAD_V4,
-            Family::V6 => MAX_PAYLOAD_V6,
-        };
-        let packet =
-            (payload - tracker_common::wire::ANSWER_HEADER_LEN) / tracker_common::wire::SCRAPE_ENTRY_LEN;
-        asked.min(self.max_scrape_torrents as usize).min(packet)
     }
 }
 
@@ -155,36 +132,5 @@ mod tests {
         assert!(refused(|policy| policy.interval_s = u32::MAX).contains("at least 8589935190"));
         assert!(refused(|policy| policy.max_response_peers = 0).contains("max_response_peers"));
         assert!(refused(|policy| policy.max_scrape_torrents = 0).contains("max_scrape_torrents"));
-    }
-
-    #[test]
-    fn intervals_spread_by_10_percent_and_reach_both_ends() {
-        let policy = Policy::default();
-        assert_eq!(policy.interval(0), 1620);
-        assert_eq!(policy.interval(u64::MAX), 1980);
-        let mean = (0..1000u64).map(|part| u64::from(policy.interval(part * 4_294_967))).sum::<u64>() / 1000;
-        assert!((1795..=1805).contains(&mean), "{mean}");
-        let long = Policy { interval_s: u32::MAX / 2, ..policy };
-        assert!(long.interval(u64::MAX) > long.interval_s);
-    }
-
-    #[test]
-    fn num_want_is_taken_as_it_is_up_to_the_limit() {
-        let policy = Policy::default();
-        for (num_want, expected) in
-            [(1, 1), (7, 7), (49, 49), (50, 50), (51, 50), (0, 50), (-1, 50), (i32::MIN, 50), (i32::MAX, 50)]
-        {
-            assert_eq!(policy.wanted_peers(num_want, Family::V4), expected, "num_want {num_want}");
-        }
-    }
-
-    #[test]
-    fn answers_fit_their_packets() {
-        let policy = Policy { max_response_peers: 1000, max_scrape_torrents: 1000, ..Policy::default() };
-        assert_eq!(policy.wanted_peers(-1, Family::V4), 230);
-        assert_eq!(policy.wanted_peers(-1, Family::V6), 67);
-        assert_eq!(policy.scraped_torrents(500, Family::V4), 116);
-        assert_eq!(policy.scraped_torrents(500, Family::V6), 102);
-        assert_eq!(Policy::default().scraped_torrents(71, Family::V6), 70);
     }
 }

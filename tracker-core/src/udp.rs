@@ -157,7 +157,7 @@ impl Request<'_> {
             peer,
             seeder,
             stopped: announce.kind == AnnounceKind::Stopped,
-            want: self.context.policy.wanted_peers(announce.num_want, peer.family()),
+            want: self.context.policy.terms().wanted_peers(announce.num_want, peer.family()),
             random: self.context.random,
         };
         let found = self.context.table.announce(&query, peers);
@@ -165,7 +165,7 @@ impl Request<'_> {
         put(head, 0, &ACTION_ANNOUNCE.to_be_bytes());
         put(head, 4, &self.header.transaction);
         // Other bits than those that chose the peers.
-        put(head, 8, &self.context.policy.interval(self.context.random.rotate_left(32)).to_be_bytes());
+        put(head, 8, &self.context.policy.terms().interval(self.context.random.rotate_left(32)).to_be_bytes());
         put(head, 12, &found.leechers.to_be_bytes());
         put(head, 16, &found.seeders.to_be_bytes());
         Handled {
@@ -192,7 +192,7 @@ impl Request<'_> {
             Address::V4(_) => Family::V4,
             Address::V6(_) => Family::V6,
         };
-        let answered = self.context.policy.scraped_torrents(hashes.len(), family);
+        let answered = self.context.policy.terms().scraped_torrents(hashes.len() as u32, family) as usize;
         put(out, 0, &ACTION_SCRAPE.to_be_bytes());
         put(out, 4, &self.header.transaction);
         let mut len = ANSWER_HEADER_LEN;
