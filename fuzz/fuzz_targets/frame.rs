@@ -12,9 +12,7 @@ use tracker_common::event::AnnounceEvent;
 use tracker_common::frame::BufferFrame;
 use tracker_common::journey::{Host, travel};
 use tracker_common::siphash::{SipKey, siphash_1_3_words};
-use tracker_common::table::layout::{
-    Index, Kind, MAX_LIST_LINES, Place, V4_PER_LINE, V6_PER_LINE, WORDS, hash_words, slot,
-};
+use tracker_common::table::layout::{Index, Place, WORDS, hash_words, slot};
 use tracker_common::table::{PeerAddress, Record, TableMemory, Workspace};
 use tracker_common::terms::Terms;
 use tracker_common::verdict::{Class, Verdict};
@@ -145,21 +143,13 @@ impl Any<'_> {
         word
     }
 
-    /// The torrent's words: any, but for its info hash, and lists as long as there may be.
+    /// The torrent's words: any, but for its info hash.
     fn torrent(&self) -> [u64; WORDS] {
         let mut words = std::array::from_fn(|index| self.word(TORRENT, index));
         let [first, second, third] = self.wanted;
         // One of the four kinds.
         let version_and_kind = words[2] & 0xffff_ff03_0000_0000;
         (words[0], words[1], words[2]) = (first, second, version_and_kind | third);
-        if version_and_kind >> 32 & 3 == Kind::Lists as u64 {
-            let halves = |word: u64, per_line: u32| {
-                let most = u64::from(MAX_LIST_LINES * per_line) + 1;
-                ((word >> 32) % most) << 32 | (word & 0xffff_ffff) % most
-            };
-            words[7] = halves(words[7], V6_PER_LINE);
-            words[3] = words[7] + halves(words[3], V4_PER_LINE);
-        }
         words
     }
 
