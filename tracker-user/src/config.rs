@@ -162,7 +162,8 @@ section! {
         /// Torrents at most that the peers of one address (IPv6: one /64) may be in; two ports in a torrent count twice.
         /// 0: any number. A limit costs 10 to 20 bytes for each address.
         max_torrents_per_address: u32 = 0,
-        /// Seconds in which the whole table is searched once for peers past their lifetime, 1 to 3600.
+        /// Seconds in which the whole table is searched once for peers past their lifetime, 1 to 3600, and at most half of
+        /// protocol.peer_lifetime_s.
         cleaning_interval_s: u32 = 60,
     }
 }
@@ -377,7 +378,9 @@ impl Config {
         }
         within("swarm.max_torrents", self.swarm.max_torrents, 1..=100_000_000)?;
         within("swarm.max_peers", self.swarm.max_peers, 1..=1_000_000_000)?;
-        within("swarm.cleaning_interval_s", self.swarm.cleaning_interval_s, 1..=3600)
+        // A deadline that is long past looks like one to come.
+        let half_a_life = (self.protocol.peer_lifetime_s / 2).clamp(1, 3600);
+        within("swarm.cleaning_interval_s", self.swarm.cleaning_interval_s, 1..=half_a_life)
     }
 
     /// The tracker's terms.
