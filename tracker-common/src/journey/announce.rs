@@ -86,18 +86,20 @@ fn begun<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<V
     let came = came_as::<F, N>(frame, &datagram);
     let room = room_for::<N>(at_most);
     let grown = if room > came { room } else { came };
-    if grown != came && !frame.resize(came, grown) {
-        return Err(Verdict::PassResize);
-    }
+    let Some(growth) = grow(frame, came, grown) else { return Err(Verdict::PassResize) };
     let time_ms = host.now_ms();
     let event = N::Peers::event(info_hash, announcer.peer, kind, announcer.seeder, time_ms);
     if !host.emit(&event) {
-        if grown != came {
-            let _as_it_came = frame.resize(grown, came);
-        }
+        let _as_it_came = match growth {
+            Growth::None => true,
+            Growth::Back => frame.resize(grown, came),
+            Growth::Front => frame.cut_front((grown - came) as isize),
+        };
         return Err(Verdict::PassEventRing);
     }
-
+    if let Growth::Front = growth {
+        move_headers::<F, N>(frame, grown - came).ok_or(Verdict::PassLength)?;
+    }
     let work = host.workspace().ok_or(Verdict::PassAnnounce)?;
     work.announce = Announced {
         peer: N::Peers::words(announcer.peer),
@@ -169,6 +171,40 @@ fn finished<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Resul
     // That fails for no driver; and if it did, what is behind the datagram would be padding.
     let _padded = frame.resize(grown as usize, N::PAYLOAD + len);
     Ok(Verdict::Announce)
+}
+
+/// Where a frame was made longer.
+#[derive(Clone, Copy)]
+enum Growth {
+    None,
+    Back,
+    Front,
+}
+
+/// Makes a frame longer where there is room: at its end, as network cards' buffers have it, or before its begin, as copies of packets have
+/// it that came from the stack (generic XDP, and a socket's packets on veth).
+#[inline(always)]
+fn grow<F: Frame>(frame: &mut F, came: usize, grown: usize) -> Option<Growth> {
+    if grown == came {
+        Some(Growth::None)
+    } else if frame.resize(came, grown) {
+        Some(Growth::Back)
+    } else if frame.cut_front(came as isize - grown as isize) {
+        Some(Growth::Front)
+    } else {
+        None
+    }
+}
+
+/// Moves the headers to the begin of a frame that was made longer there by so many bytes.
+#[inline(always)]
+fn move_headers<F: Frame, N: Network>(frame: &mut F, by: usize) -> Option<()> {
+    // From front to back, since both places may overlap. What is behind the transaction id has been read.
+    for word in 0..(N::PAYLOAD + wire::HEADER_LEN).div_ceil(8) {
+        let bytes = frame.load_at::<u64>(by + 8 * word)?;
+        frame.store(8 * word, bytes)?;
+    }
+    Some(())
 }
 
 /// Bytes of the frame as it came: with what a network card may have put behind the datagram.
