@@ -16,6 +16,8 @@ pub const LAYOUT_VERSION: u32 = 2;
 pub mod names {
     /// The XDP program.
     pub const PROGRAM: &str = "tracker";
+    /// The XDP program without announces and scrapes.
+    pub const PROGRAM_CONNECT: &str = "tracker_connect";
     /// Array of one [`Settings`](super::Settings).
     pub const SETTINGS: &str = "SETTINGS";
     /// Array of one [`Endpoints`](super::Endpoints).

@@ -6,7 +6,7 @@
 //! - [`packet`]: the frame as packet pointers; the only code that compares with the packet's end.
 //! - [`maps`]: the BPF maps, each with who writes and who reads it, and the journey's look-ups in them.
 //! - [`table`]: the swarm table's segments, and its records as the read path wants them.
-//! - `main`: the entry point, which counts the verdict and translates it.
+//! - `main`: the entry points, which count the verdict and translate it.
 //!
 //! The program only reads what the daemon wrote; it writes nothing but counters and the rate limit's sketch. None of the helpers
 //! it calls (map look-up, `ktime_get_coarse_ns`, `xdp_adjust_tail`, `xdp_get_buff_len`) is reserved to GPL programs, so it carries the
@@ -32,9 +32,20 @@ use crate::packet::Packet;
 /// The entry point: one packet in, one verdict counted, one action out.
 #[xdp]
 fn tracker(context: XdpContext) -> u32 {
-    let verdict = journey::travel(&mut Packet::new(&context), &mut Maps);
+    run::<true>(&context)
+}
+
+/// The same without announces and scrapes: a tenth of the way for the verifier, which older kernels give up on for the whole.
+#[xdp]
+fn tracker_connect(context: XdpContext) -> u32 {
+    run::<false>(&context)
+}
+
+#[inline(always)]
+fn run<const ANSWERS: bool>(context: &XdpContext) -> u32 {
+    let verdict = journey::travel(&mut Packet::new(context), &mut Maps::<ANSWERS>);
     maps::count(verdict);
-    log(&context, verdict);
+    log(context, verdict);
     match verdict.class() {
         Class::Answer => XDP_TX,
         Class::Pass => XDP_PASS,

@@ -6,14 +6,15 @@
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::{bpf_jiffies64, bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_jiffies64, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::btf_map;
 use tracker_common::connection_id::{Address, Keys};
 use tracker_common::counters::Counters;
 use tracker_common::journey::Host;
 use tracker_common::scratch::{Scratch, next_random};
 use tracker_common::settings::{
-    ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, EVENT_RING_BYTES, Endpoints, Settings, access_mode, answer, block4_bit,
+    ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, EVENT_RING_BYTES, Endpoints, Settings, access_mode, answer,
+    block4_bit,
 };
 use tracker_common::sketch::Sketch;
 use tracker_common::table::Workspace;
@@ -124,10 +125,11 @@ fn clock<'a>() -> Option<&'a mut Scratch> {
     Some(scratch)
 }
 
-/// The journey's view of the maps.
-pub(crate) struct Maps;
+/// The journey's view of the maps, for a program with or without announces and scrapes.
+pub(crate) struct Maps<const ANSWERS: bool>;
 
-impl Host for Maps {
+impl<const ANSWERS: bool> Host for Maps<ANSWERS> {
+    const ANSWERS: bool = ANSWERS;
     type Table = Table;
 
     #[inline(always)]

@@ -4,8 +4,8 @@ use core::hint::black_box;
 
 use bytemuck::Pod;
 
-use super::refuse::{ERROR_LEN, refuse};
 use super::Host;
+use super::refuse::{ERROR_LEN, refuse};
 use crate::frame::{self, Datagram, Frame, Network, SUM_STEP};
 use crate::table::layout::{RECORD_BYTES, WORDS};
 use crate::table::{self, Announced, Announcer, PeerFamily, Room, SPARE};
@@ -19,7 +19,7 @@ use crate::wire::{self, AnnounceKind, Refusal};
 #[inline(always)]
 pub(super) fn announce<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Verdict {
     let verdict = begin::<F, H, N>(frame, host);
-    if verdict as u32 != Verdict::Announce as u32 {
+    if !H::ANSWERS || verdict as u32 != Verdict::Announce as u32 {
         return verdict;
     }
     pick::<F, H, N>(frame, host);
@@ -48,7 +48,8 @@ fn begun<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<V
             return Ok(refuse::<F, N, ERROR_LEN>(frame, &datagram, refusal, transaction, verdict));
         }
     }
-    let terms = host.terms().ok_or(Verdict::PassAnnounce)?;
+    let terms = if H::ANSWERS { host.terms() } else { None };
+    let terms = terms.ok_or(Verdict::PassAnnounce)?;
     if datagram.payload_len() < wire::ANNOUNCE_LEN {
         const LEN: usize = Refusal::AnnounceTooShort.answer_len();
         let refusal = Refusal::AnnounceTooShort;

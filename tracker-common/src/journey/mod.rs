@@ -28,6 +28,8 @@ use refuse::{ERROR_LEN, refuse};
 
 /// What the journey looks up on its way: BPF maps in the kernel, plain tables elsewhere.
 pub trait Host {
+    /// False for a program without announces and scrapes: it has none of their code.
+    const ANSWERS: bool = true;
     /// The swarm table.
     type Table: TableMemory;
 
@@ -127,7 +129,8 @@ fn ip<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Verdict {
     match checked::<F, H, N>(frame, host) {
         Next::End(verdict) => verdict,
         Next::Announce => announce::announce::<F, H, N>(frame, host),
-        Next::Scrape => scrape::scrape::<F, H, N>(frame, host),
+        Next::Scrape if H::ANSWERS => scrape::scrape::<F, H, N>(frame, host),
+        Next::Scrape => Verdict::PassScrape,
     }
 }
 

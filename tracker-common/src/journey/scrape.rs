@@ -2,8 +2,8 @@
 //!
 //! The answer is put where the request was: entry i ends at byte 20 + 12 i, hash i + 1 begins at 36 + 20 i.
 
-use super::refuse::refuse;
 use super::Host;
+use super::refuse::refuse;
 use crate::checksum::Sum;
 use crate::frame::{self, Frame, Network};
 use crate::table::{PeerFamily, ScrapeCounts, Step, TOGETHER, TableMemory};

@@ -2,9 +2,7 @@
 
 use core::hint::black_box;
 
-use super::layout::{
-    Kind, RECORD_BYTES, Torrent, V4_PER_LINE, V6_PER_LINE, WORDS, line_peer_v4, line_words,
-};
+use super::layout::{Kind, RECORD_BYTES, Torrent, V4_PER_LINE, V6_PER_LINE, WORDS, line_peer_v4, line_words};
 use super::{Family, PeerAddress, Room};
 use crate::event;
 use crate::wire::{AnnounceKind, PEER_V4_LEN, PEER_V6_LEN};

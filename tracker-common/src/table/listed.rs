@@ -3,7 +3,8 @@
 use core::hint::black_box;
 
 use super::layout::{
-    FAN_OUT_SHIFT, List, ListName, MAX_DEPTH, MAX_LIST_LINES, RECORD_BYTES, Torrent, WORDS, child, depth, directory_entry, line_version,
+    FAN_OUT_SHIFT, List, ListName, MAX_DEPTH, MAX_LIST_LINES, RECORD_BYTES, Torrent, WORDS, child, depth,
+    directory_entry, line_version,
 };
 use super::read::{Announcer, Standing};
 use super::select::{Dice, Draw, Positions, Walk, leechers_share, max_steps};
@@ -42,12 +43,17 @@ const LINES_TOUCHED: u32 = 3;
 #[inline(never)]
 fn touch<P: PeerFamily, M: TableMemory>(memory: &M, work: &Workspace) {
     for list in work.lists {
-        if list.take != 0 && let Some(root) = memory.record(list.root) {
+        if list.take != 0
+            && let Some(root) = memory.record(list.root)
+        {
             root.word(0);
         }
     }
     for list in work.lists {
-        if list.take != 0 && list.levels == 1 && let Some(directory) = memory.record(list.root) {
+        if list.take != 0
+            && list.levels == 1
+            && let Some(directory) = memory.record(list.root)
+        {
             touch_lines::<P, M>(memory, directory, list.start, list.take);
         }
     }
@@ -59,7 +65,9 @@ fn touch_lines<P: PeerFamily, M: TableMemory>(memory: &M, directory: M::Record, 
     let last = P::line_of(start + take);
     for line in first..first + LINES_TOUCHED {
         let number = directory_entry(directory, (line % FAN_OUT) as usize);
-        if line <= last && let Some(record) = memory.record(number) {
+        if line <= last
+            && let Some(record) = memory.record(number)
+        {
             record.word(0);
         }
     }
@@ -232,7 +240,8 @@ fn put_lines<P: PeerFamily, M: TableMemory, R: Room>(
         let version = record.word(7);
         memory.acquire();
         let mut words = [0; WORDS - 1];
-        for (word, (index, to)) in words.iter_mut().zip(window.as_chunks_mut::<8>().0.iter_mut().enumerate()) {
+        for (word, (index, to)) in words.iter_mut().zip(window.as_chunks_mut::<8>().0.iter_mut().enumerate())
+        {
             *word = record.word(index);
             *to = word.to_le_bytes();
         }

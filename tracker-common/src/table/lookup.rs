@@ -85,7 +85,9 @@ impl Workspace {
     #[inline(never)]
     pub(crate) fn touch_buckets<M: TableMemory>(&self, memory: &M) {
         for place in self.places {
-            if place != 0 && let Some(bucket) = memory.bucket(slot_torrent(place)) {
+            if place != 0
+                && let Some(bucket) = memory.bucket(slot_torrent(place))
+            {
                 bucket.word(0);
             }
         }
@@ -106,7 +108,9 @@ impl Workspace {
     #[inline(never)]
     pub(crate) fn touch_records<M: TableMemory>(&self, memory: &M) {
         for number in self.places {
-            if number != 0 && let Some(record) = memory.record(number as u32) {
+            if number != 0
+                && let Some(record) = memory.record(number as u32)
+            {
                 record.word(0);
             }
         }

@@ -95,13 +95,7 @@ pub fn announce<M: TableMemory>(memory: &M, query: &Query<'_>, out: &mut [u8]) -
 impl Query<'_> {
     #[inline(always)]
     const fn announcer<P: PeerFamily>(&self, peer: P::Peer) -> Announcer<P> {
-        Announcer {
-            peer,
-            seeder: self.seeder,
-            stopped: self.stopped,
-            want: self.want,
-            random: self.random,
-        }
+        Announcer { peer, seeder: self.seeder, stopped: self.stopped, want: self.want, random: self.random }
     }
 }
 
@@ -189,7 +183,11 @@ impl Workspace {
         let stays = !stopped as u32;
         let seeders = seeders.saturating_sub(was(Standing::Seeder));
         let leechers = leechers.saturating_sub(was(Standing::Leecher));
-        if seeder { (seeders.saturating_add(stays), leechers) } else { (seeders, leechers.saturating_add(stays)) }
+        if seeder {
+            (seeders.saturating_add(stays), leechers)
+        } else {
+            (seeders, leechers.saturating_add(stays))
+        }
     }
 }
 
@@ -278,8 +276,7 @@ fn pick_inline<P: PeerFamily, R: Room>(announcer: &Announcer<P>, work: &mut Work
         return;
     }
     // Those that fit stand in a ring; a run of it from a random start goes into the answer, so each has the same chance.
-    let start =
-        if announcer.want < work.fit { Dice::new(announcer.random).below(work.fit) } else { 0 };
+    let start = if announcer.want < work.fit { Dice::new(announcer.random).below(work.fit) } else { 0 };
     work.rank = 0;
     for index in 0..INLINE {
         let Some((peer, seeder)) = P::inline(&Torrent::from_words(&work.torrent), index) else { continue };

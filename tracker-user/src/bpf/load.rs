@@ -12,7 +12,7 @@ use super::events;
 use super::maps::Maps;
 use super::pin::{self, Pins};
 use super::segments::KernelSegments;
-use crate::config::Config;
+use crate::config::{Config, XdpAnswer};
 use crate::privileges;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACKER_EBPF_OBJECT"));
@@ -22,6 +22,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACKER_EBPF_OBJECT"));
 /// Loaded, it answers nothing; attached, it answers from the maps until it is detached.
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
+    /// Name of the program that the kernel took.
+    program: &'static str,
     pub(super) links: Vec<FdLink>,
     pub(super) maps: Maps,
     pins: Option<Pins>,
@@ -56,11 +58,7 @@ impl Kernel {
             loader.map_pin_path(names::COUNTERS, counters);
         }
         let mut ebpf = loader.load(OBJECT).context("making the maps")?;
-        let program: &mut Xdp = ebpf
-            .program_mut(names::PROGRAM)
-            .with_context(|| format!("the BPF object has no program {}", names::PROGRAM))?
-            .try_into()?;
-        program.load().map_err(refusal)?;
+        let program = load_program(&mut ebpf, config.xdp.answer)?;
         #[cfg(feature = "debug")]
         super::log::relay(&mut ebpf)?;
         let pins = room.and_then(|claim| pin::pin_all(claim, &directory, &ebpf));
@@ -71,11 +69,11 @@ impl Kernel {
             );
         }
         let maps = Maps::take(&mut ebpf)?;
-        Ok(Self { ebpf, links: Vec::new(), maps, pins: pins.ok() })
+        Ok(Self { ebpf, program, links: Vec::new(), maps, pins: pins.ok() })
     }
 
     pub(super) fn program(&mut self) -> anyhow::Result<&mut Xdp> {
-        Ok(self.ebpf.program_mut(names::PROGRAM).context("the program was loaded")?.try_into()?)
+        Ok(self.ebpf.program_mut(self.program).context("the program was loaded")?.try_into()?)
     }
 
     /// What the swarm table lives in so that the program can read it. Asked for once, before anything is attached.
@@ -110,6 +108,29 @@ impl Drop for Kernel {
         self.links.clear();
         self.pins = None;
     }
+}
+
+/// Loads the program that is wanted, or the smaller one where the kernel doesn't take the whole; its name.
+fn load_program(ebpf: &mut Ebpf, wanted: XdpAnswer) -> anyhow::Result<&'static str> {
+    if wanted == XdpAnswer::All {
+        match load_one(ebpf, names::PROGRAM) {
+            Ok(()) => return Ok(names::PROGRAM),
+            Err(error) => log::warn!(
+                "the kernel answers connects only, announces and scrapes are left to the sockets: {error:#}; a newer kernel may take the whole \
+                 program, and xdp.answer = \"connect\" spares the attempt"
+            ),
+        }
+    }
+    load_one(ebpf, names::PROGRAM_CONNECT)?;
+    Ok(names::PROGRAM_CONNECT)
+}
+
+fn load_one(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<()> {
+    let program: &mut Xdp = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the BPF object has no program {name}"))?
+        .try_into()?;
+    program.load().map_err(refusal)
 }
 
 fn take(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<MapData> {
