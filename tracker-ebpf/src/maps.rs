@@ -119,6 +119,7 @@ fn clock<'a>() -> Option<&'a mut Scratch> {
     let tick = unsafe { bpf_jiffies64() };
     if scratch.tick != tick {
         scratch.tick = tick;
+        // SAFETY: a helper without arguments.
         scratch.now_ns = unsafe { bpf_ktime_get_coarse_ns() };
         scratch.now_ms = scratch.now_ns / 1_000_000;
     }

@@ -386,7 +386,8 @@ mod tests {
     #[test]
     fn announces_carry_the_connection_id() {
         let (target, stop) = tracker(honest);
-        let measured = measure(target, Workload::Announce { torrents: 3, peers: 5, want: 50, leechers: false }, 1000);
+        let measured =
+            measure(target, Workload::Announce { torrents: 3, peers: 5, want: 50, leechers: false }, 1000);
         stop();
         assert!(measured.answers >= 1000, "{}", measured.answers);
         assert_eq!((measured.errors, measured.wrong, measured.peers), (0, 0, measured.answers));
