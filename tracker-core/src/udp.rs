@@ -165,7 +165,11 @@ impl Request<'_> {
         put(head, 0, &ACTION_ANNOUNCE.to_be_bytes());
         put(head, 4, &self.header.transaction);
         // Other bits than those that chose the peers.
-        put(head, 8, &self.context.policy.terms().interval(self.context.random.rotate_left(32)).to_be_bytes());
+        put(
+            head,
+            8,
+            &self.context.policy.terms().interval(self.context.random.rotate_left(32)).to_be_bytes(),
+        );
         put(head, 12, &found.leechers.to_be_bytes());
         put(head, 16, &found.seeders.to_be_bytes());
         Handled {
