@@ -187,8 +187,8 @@ struct Table<'a>(Option<&'a Any<'a>>);
 impl<'a> TableMemory for Table<'a> {
     type Record = AnyRecord<'a>;
 
-    fn index(&self) -> Index {
-        self.0.map_or_else(|| written().index(), Any::index)
+    fn root(&self) -> (Index, SipKey) {
+        (self.0.map_or_else(|| written().root().0, Any::index), KEY)
     }
 
     fn bucket(&self, number: u32) -> Option<AnyRecord<'a>> {
@@ -204,10 +204,6 @@ impl<'a> TableMemory for Table<'a> {
             Some(any) => Some(AnyRecord::Record(any, number)),
             None => written().record(number).map(AnyRecord::Written),
         }
-    }
-
-    fn hash_key(&self) -> SipKey {
-        KEY
     }
 
     fn generation(&self) -> u64 {

@@ -94,13 +94,9 @@ impl<'a> TableMemory for &'a Overtaken<'a> {
         self.memory.record(number).map(|words| Observed { words, table: self })
     }
 
-    fn index(&self) -> Index {
+    fn root(&self) -> (Index, SipKey) {
         self.load();
-        self.memory.index()
-    }
-
-    fn hash_key(&self) -> SipKey {
-        *self.memory.hash_key()
+        self.memory.root()
     }
 
     fn generation(&self) -> u64 {
@@ -270,7 +266,7 @@ fn ask(writer: &TableWriter) -> (tracker_common::table::Found, Vec<u8>) {
 }
 
 fn number_of(memory: &Memory, hash: &InfoHash) -> u32 {
-    let (index, words) = (memory.index(), hash_words(hash));
+    let (index, words) = (memory.root().0, hash_words(hash));
     let place = Place::of(crate::place::hash(memory, words), index.buckets);
     crate::place::find(memory, index, place, words).unwrap()
 }

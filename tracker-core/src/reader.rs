@@ -34,11 +34,11 @@ impl TableReader {
 /// Reads again when the index has moved meanwhile: a thread that was held up for long may have looked into one that was being emptied.
 pub(crate) fn in_one_index<M: TableMemory, T>(memory: &M, mut read: impl FnMut(&M) -> T) -> T {
     loop {
-        let index = memory.index();
+        let (index, _) = memory.root();
         let result = read(memory);
         // Pairs with the writer's fence before it empties an old index.
         memory.acquire();
-        if memory.index() == index {
+        if memory.root().0 == index {
             return result;
         }
     }

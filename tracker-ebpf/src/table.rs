@@ -59,16 +59,6 @@ impl TableMemory for Table {
     type Record = Shared;
 
     #[inline(always)]
-    fn index(&self) -> Index {
-        self.root().0
-    }
-
-    #[inline(always)]
-    fn hash_key(&self) -> SipKey {
-        self.root().1
-    }
-
-    #[inline(always)]
     fn root(&self) -> (Index, SipKey) {
         // Always there; the verifier can't know.
         let Some(record) = TABLE.get_ptr(0).map(Shared) else {

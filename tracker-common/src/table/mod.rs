@@ -57,15 +57,9 @@ pub trait TableMemory {
     /// Access to one record.
     type Record: Record;
 
-    /// Where the buckets are now.
-    fn index(&self) -> Index;
-    /// Key of the hash that places info hashes: not known to clients, or they could fill one bucket.
-    fn hash_key(&self) -> SipKey;
-    /// Both at once.
-    #[inline(always)]
-    fn root(&self) -> (Index, SipKey) {
-        (self.index(), self.hash_key())
-    }
+    /// What the root record says: where the buckets are now, and the key of the hash that places info hashes, which is not known to clients,
+    /// or they could fill one bucket.
+    fn root(&self) -> (Index, SipKey);
     /// A bucket by its number in the bucket space: [`Index::first`] and up.
     fn bucket(&self, number: u32) -> Option<Self::Record>;
     /// A torrent, a line of peers or a directory. Number 0 is never used.

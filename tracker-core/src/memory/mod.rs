@@ -164,8 +164,8 @@ impl<'a> TableMemory for &'a Memory {
     type Record = Shared<'a>;
 
     #[inline(always)]
-    fn index(&self) -> Index {
-        Index::from_word(self.root_word(root::INDEX).load(Ordering::Acquire))
+    fn root(&self) -> (Index, SipKey) {
+        (Index::from_word(self.root_word(root::INDEX).load(Ordering::Acquire)), self.hash_key)
     }
 
     #[inline(always)]
@@ -176,11 +176,6 @@ impl<'a> TableMemory for &'a Memory {
     #[inline(always)]
     fn record(&self, number: u32) -> Option<Shared<'a>> {
         self.find_record(number).map(Shared)
-    }
-
-    #[inline(always)]
-    fn hash_key(&self) -> SipKey {
-        self.hash_key
     }
 
     #[inline(always)]

@@ -92,8 +92,9 @@ impl View {
 impl TableMemory for View {
     type Record = Mapped;
 
-    fn index(&self) -> Index {
-        Index::from_word(self.root_word(root::INDEX))
+    fn root(&self) -> (Index, SipKey) {
+        let key = SipKey { k0: self.root_word(root::KEY), k1: self.root_word(root::KEY + 1) };
+        (Index::from_word(self.root_word(root::INDEX)), key)
     }
 
     fn bucket(&self, number: u32) -> Option<Mapped> {
@@ -102,10 +103,6 @@ impl TableMemory for View {
 
     fn record(&self, number: u32) -> Option<Mapped> {
         find(&self.records, number)
-    }
-
-    fn hash_key(&self) -> SipKey {
-        SipKey { k0: self.root_word(root::KEY), k1: self.root_word(root::KEY + 1) }
     }
 
     fn generation(&self) -> u64 {
