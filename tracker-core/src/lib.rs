@@ -45,6 +45,7 @@
 //!   `scan` finds a peer there, `addresses` counts who is where.
 //! - `reader`: what front ends hold.
 //! - [`access_list`], [`block_list`]: which torrents are tracked, which networks are ignored.
+//! - `shared_lists`: both lists, as front ends see them change.
 //! - [`policy`]: intervals, limits, lifetimes.
 //! - [`udp`]: a UDP request and its answer.
 //! - [`queue`]: the way of announce events from the front ends to the writer.
@@ -75,6 +76,7 @@ pub mod queue;
 mod reader;
 mod scan;
 mod sharded;
+mod shared_lists;
 mod stats;
 pub mod udp;
 mod writer;
@@ -85,6 +87,7 @@ pub use block_list::BlockList;
 pub use policy::Policy;
 pub use queue::EventSink;
 pub use reader::TableReader;
+pub use shared_lists::SharedLists;
 // For the writer's thread.
 pub use limits::Limits;
 pub use queue::{EventSource, queues};

@@ -1,0 +1,1 @@
+//! All torrents, streamed (H14).

@@ -1,0 +1,29 @@
+//! The tracker over HTTP and HTTPS (PROTOCOL "HTTP"; BEP 3, 7, 21, 23, 24, 31, 48).
+//!
+//! A front end like the others: it reads the swarm table to build an answer, and emits an announce event; it never waits for the writer.
+//! [`start`] makes worker threads, each with a current-thread runtime and a socket of its own of every listener, so that no two workers share
+//! anything on the way of a request but the table.
+//!
+//! In reading order:
+//!
+//! - [`settings`]: limits and addresses; [`counters`]: what is counted.
+//! - `server`: threads, listeners, the stop. `connection`: one connection from its acceptance to its end.
+//! - `service`: a request and its answer. [`query`]: what an announce or scrape asks; `answer`: bencoded.
+//! - [`proxy`]: whose request it is behind a reverse proxy.
+//! - [`tls`]: certificates, keys and their reload.
+//! - [`full_scrape`]: all torrents, streamed.
+
+#![forbid(unsafe_code)]
+
+pub mod counters;
+pub mod endpoint;
+pub mod full_scrape;
+pub mod proxy;
+pub mod query;
+mod server;
+pub mod settings;
+pub mod tls;
+
+pub use endpoint::Endpoint;
+pub use server::{Context, Listener, Server, start};
+pub use settings::Settings;
