@@ -1,7 +1,7 @@
 //! The access list and the block list: in their files, in the sets of the socket workers, and in the kernel.
 //!
 //! Owned by the main loop of `daemon`. Invariant: what is answered as done is in all three places, and what is refused has changed
-//! none. Workers see a list change as a whole, by [`Shared`]. The text of the access list's file is edited line by line, so that its
+//! none. Workers see a list change as a whole, by [`SharedLists`]. The text of the access list's file is edited line by line, so that its
 //! comments stay. Tests are below.
 
 use std::collections::HashSet;
@@ -16,6 +16,7 @@ use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
 use tracker_common::settings::access_mode;
 use tracker_common::wire::InfoHash;
+use tracker_core::SharedLists;
 use tracker_core::access_list::{AccessList, Mode, format_info_hash, parse_info_hash};
 use tracker_core::block_list::BlockList;
 
@@ -29,19 +30,10 @@ mod text;
 
 use text::{with_hashes, without};
 
-/// The lists as the socket workers see them; loaded once a batch.
-#[derive(Debug)]
-pub struct Shared {
-    /// Which torrents may be tracked.
-    pub access: ArcSwap<AccessList>,
-    /// Who isn't answered at all.
-    pub block: ArcSwap<BlockList>,
-}
-
 /// Both lists, with the files they come from.
 #[derive(Debug)]
 pub struct Lists {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLists>,
     state: State,
     configured_mode: AccessMode,
     access_path: PathBuf,
@@ -71,12 +63,13 @@ impl Lists {
         let mode = state.access_mode(configured_mode);
         let access = read_access(&access_path, mode.into())?;
         let block = read_block(block_path.as_deref())?;
-        let shared = Shared { access: ArcSwap::from_pointee(access), block: ArcSwap::from_pointee(block) };
+        let shared =
+            SharedLists { access: ArcSwap::from_pointee(access), block: ArcSwap::from_pointee(block) };
         Ok(Self { shared: Arc::new(shared), state, configured_mode, access_path, block_path })
     }
 
     /// The lists as the workers see them.
-    pub fn shared(&self) -> Arc<Shared> {
+    pub fn shared(&self) -> Arc<SharedLists> {
         Arc::clone(&self.shared)
     }
 

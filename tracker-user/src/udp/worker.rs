@@ -17,13 +17,12 @@ use tracker_common::connection_id::Keys;
 use tracker_common::counters::Counters;
 use tracker_common::sketch::Sketch;
 use tracker_common::verdict::Verdict;
-use tracker_core::TableReader;
 use tracker_core::policy::Policy;
 use tracker_core::queue::EventSink;
 use tracker_core::udp::{Context, handle};
+use tracker_core::{SharedLists, TableReader};
 
 use crate::daemon::Event;
-use crate::lists::Shared;
 use crate::udp::sys::{self, Batch};
 
 /// Everything that a worker needs.
@@ -35,7 +34,7 @@ pub struct WorkerContext {
     /// The swarms.
     pub table: TableReader,
     /// Which torrents and networks are served.
-    pub lists: Arc<Shared>,
+    pub lists: Arc<SharedLists>,
     /// Intervals and limits.
     pub policy: Policy,
     /// The keys of the connection ids.
@@ -235,7 +234,7 @@ mod tests {
             address: "127.0.0.1:1".parse().expect("an address"),
             socket,
             table,
-            lists: Arc::new(Shared { access: Default::default(), block: Default::default() }),
+            lists: Arc::new(SharedLists::default()),
             policy: Policy::default(),
             keys: Keys::from_bytes(&[7; Keys::BYTES]),
             sink: sinks.pop().expect("one was asked for"),
