@@ -43,5 +43,6 @@ pub mod ready;
 pub mod signals;
 pub mod state;
 pub mod stats;
+pub mod tls_command;
 pub mod udp;
 pub mod writer_thread;
