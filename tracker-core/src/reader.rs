@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracker_common::table::{self, Found, Query, ScrapeCounts, TableMemory};
+use tracker_common::table::{self, BothPeers, Found, FoundBoth, Query, ScrapeCounts, TableMemory};
 use tracker_common::wire::InfoHash;
 
 use crate::memory::Memory;
@@ -18,6 +18,11 @@ impl TableReader {
     /// Answers an announce: see [`table::announce`].
     pub fn announce(&self, query: &Query<'_>, out: &mut [u8]) -> Found {
         in_one_index(&self.memory.as_ref(), |memory| table::announce(memory, query, out))
+    }
+
+    /// Answers an announce with peers of both families: see [`table::announce_both`].
+    pub fn announce_both(&self, query: &Query<'_>, out: &mut BothPeers) -> FoundBoth {
+        in_one_index(&self.memory.as_ref(), |memory| table::announce_both(memory, query, out))
     }
 
     /// Answers a scrape: see [`table::scrape`].

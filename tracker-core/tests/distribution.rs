@@ -8,10 +8,10 @@ mod swarm;
 
 use std::collections::BTreeMap;
 
-use tracker_common::table::{Family, PeerAddress};
+use tracker_common::table::{Family, PeerAddress, Query};
 use tracker_core::Millis;
 
-use swarm::{ask, join, peer, table, torrent};
+use swarm::{ask, join, peer, query_both, table, torrent};
 
 const NOW: Millis = Millis(1_000_000);
 const SIZES: [u32; 18] =
@@ -54,13 +54,19 @@ fn critical(degrees: u32) -> f64 {
 
 /// How often each of the peers below `peers` was seen.
 struct Counts {
-    family: Family,
     counts: BTreeMap<PeerAddress, u32>,
 }
 
 impl Counts {
     fn of(family: Family, peers: u32) -> Self {
-        Self { family, counts: (0..peers).map(|n| (peer(family, n), 0)).collect() }
+        Self { counts: (0..peers).map(|n| (peer(family, n), 0)).collect() }
+    }
+
+    /// Of a swarm with peers of both families.
+    fn of_both(four: u32, six: u32) -> Self {
+        let Self { mut counts } = Self::of(Family::V4, four);
+        counts.extend(Self::of(Family::V6, six).counts);
+        Self { counts }
     }
 
     /// Counts one peer of an answer.
@@ -86,8 +92,7 @@ impl Counts {
         let extremes = (self.counts.values().min(), self.counts.values().max());
         assert!(
             statistic < limit,
-            "{name}, {:?}: chi-square {statistic:.1}, limit {limit:.1}; counts about {expected:.0} are {extremes:?}",
-            self.family
+            "{name}: chi-square {statistic:.1}, limit {limit:.1}; counts about {expected:.0} are {extremes:?}",
         );
     }
 }
@@ -106,7 +111,9 @@ fn check(family: Family, leechers: u32, seeders: u32, want: u32, as_seeder: bool
         counts.count(&answer.peers, &mut random);
     }
     if fit > 1 {
-        let name = format!("{leechers} leechers and {seeders} seeders, {want} wanted, seeder {as_seeder}");
+        let name = format!(
+            "{family:?}: {leechers} leechers and {seeders} seeders, {want} wanted, seeder {as_seeder}"
+        );
         counts.assert_uniform(&name, 1.0);
     }
 }
@@ -167,7 +174,94 @@ fn members_that_announce_in_turn_are_handed_out_evenly() {
                 // covariance −(N − 2) / (N − 1)²; independent draws from all N would have 1 − 1 / N and −1 / N.
                 let n = f64::from(size);
                 let spread = n * (n - 2.0) / (n - 1.0).powi(2);
-                counts.assert_uniform(&format!("{size} members, {want} wanted"), spread);
+                counts.assert_uniform(&format!("{family:?}: {size} members, {want} wanted"), spread);
+            }
+        }
+    }
+}
+
+/// IPv4 leechers, IPv4 seeders, IPv6 leechers, IPv6 seeders.
+const MIXED: [[u32; 4]; 10] = [
+    [1, 0, 1, 0],
+    [1, 1, 1, 1],
+    [10, 0, 0, 10],
+    [30, 20, 5, 5],
+    [51, 0, 3, 0],
+    [60, 40, 1, 0],
+    [1, 0, 60, 40],
+    [300, 100, 50, 7],
+    [20, 1_000, 400, 3],
+    [2_000, 500, 1_000, 300],
+];
+
+#[test]
+fn both_families_have_the_same_chance() {
+    for [leechers4, seeders4, leechers6, seeders6] in MIXED {
+        let hash = torrent(1);
+        let (mut writer, reader) = table(10, 20_000);
+        let (four, six) = (leechers4 + seeders4, leechers6 + seeders6);
+        join(&mut writer, &hash, Family::V4, 0..leechers4, false, NOW);
+        join(&mut writer, &hash, Family::V4, leechers4..four, true, NOW);
+        join(&mut writer, &hash, Family::V6, 0..leechers6, false, NOW);
+        join(&mut writer, &hash, Family::V6, leechers6..six, true, NOW);
+        for (family, want, seeder) in [
+            (Family::V4, 1, false),
+            (Family::V6, 7, false),
+            (Family::V4, WANT, false),
+            (Family::V6, WANT, false),
+            (Family::V6, WANT, true),
+        ] {
+            let name = format!(
+                "{leechers4} + {seeders4} IPv4, {leechers6} + {seeders6} IPv6, {want} wanted, seeder {seeder}"
+            );
+            let (fit4, fit6) = if seeder { (leechers4, leechers6) } else { (four, six) };
+            let fit = fit4 + fit6;
+            let mut random = Random(0x5eed + u64::from(fit) * 7 + u64::from(want));
+            let mut counts = Counts::of_both(fit4, fit6);
+            for _ in 0..(ROUNDS * fit).max(1_000) {
+                let (info_hash, peer, random_bits) = (&hash, peer(family, 1_000_000), random.next());
+                let query = Query { info_hash, peer, seeder, stopped: false, want, random: random_bits };
+                let peers = query_both(&reader, &query).peers;
+                assert_eq!(peers.len(), want.min(fit) as usize, "{name}");
+                counts.count(&peers, &mut random);
+            }
+            if fit > 1 {
+                counts.assert_uniform(&name, 1.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn members_of_either_family_are_handed_out_evenly() {
+    for [leechers4, seeders4, leechers6, seeders6] in MIXED {
+        let hash = torrent(1);
+        let (mut writer, reader) = table(10, 20_000);
+        let (four, six) = (leechers4 + seeders4, leechers6 + seeders6);
+        join(&mut writer, &hash, Family::V4, 0..leechers4, false, NOW);
+        join(&mut writer, &hash, Family::V4, leechers4..four, true, NOW);
+        join(&mut writer, &hash, Family::V6, 0..leechers6, false, NOW);
+        join(&mut writer, &hash, Family::V6, leechers6..six, true, NOW);
+        let size = four + six;
+        let everybody: Vec<_> = Counts::of_both(four, six).counts.into_keys().collect();
+        for want in [1, 9, WANT] {
+            let mut random = Random(77 + u64::from(size) * 3 + u64::from(want));
+            let mut counts = Counts::of_both(four, six);
+            let turns = ROUNDS.max(1_000 / size);
+            for round in 0..turns * size {
+                let announcer = everybody[(round % size) as usize];
+                let (info_hash, bits) = (&hash, random.next());
+                let query =
+                    Query { info_hash, peer: announcer, seeder: false, stopped: false, want, random: bits };
+                let peers = query_both(&reader, &query).peers;
+                assert!(!peers.contains(&announcer), "{announcer:?} got itself");
+                assert_eq!(peers.len(), want.min(size - 1) as usize, "{want} of {size}");
+                counts.count(&peers, &mut random);
+            }
+            if size > 2 {
+                let n = f64::from(size);
+                let spread = n * (n - 2.0) / (n - 1.0).powi(2);
+                counts.assert_uniform(&format!("{four} and {six} members, {want} wanted"), spread);
             }
         }
     }

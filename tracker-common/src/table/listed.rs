@@ -12,8 +12,8 @@ use super::work::Listed;
 use super::{PeerFamily, Peers4, Peers6, Record, Room, Step, TableMemory, Workspace};
 use crate::wire::{MAX_PEERS_V4, MAX_PEERS_V6};
 
-const LEECHERS: u32 = 0;
-const SEEDERS: u32 = 1;
+pub(super) const LEECHERS: u32 = 0;
+pub(super) const SEEDERS: u32 = 1;
 
 /// Lines looked at for an answer at most.
 const MAX_STEPS: u32 = {
@@ -41,7 +41,7 @@ const LINES_TOUCHED: u32 = 3;
 
 /// Loads a word of the first lines that will be put, of both lists, so that the memory fetches them at the same time and not one after another.
 #[inline(never)]
-fn touch<P: PeerFamily, M: TableMemory>(memory: &M, work: &Workspace) {
+pub(super) fn touch<P: PeerFamily, M: TableMemory>(memory: &M, work: &Workspace) {
     for list in work.lists {
         if list.take != 0
             && let Some(root) = memory.record(list.root)
@@ -93,11 +93,11 @@ pub(super) fn settle_listed<P: PeerFamily, M: TableMemory, R: Room>(
 }
 
 /// The walk over both lists: a part of a line, or some whole lines, a step.
-struct Steps<'a, P: PeerFamily, M, R> {
-    memory: &'a M,
-    own: &'a P::Peer,
-    work: &'a mut Workspace,
-    room: &'a mut R,
+pub(super) struct Steps<'a, P: PeerFamily, M, R> {
+    pub(super) memory: &'a M,
+    pub(super) own: &'a P::Peer,
+    pub(super) work: &'a mut Workspace,
+    pub(super) room: &'a mut R,
 }
 
 impl<P: PeerFamily, M: TableMemory, R: Room> Step for Steps<'_, P, M, R> {
@@ -145,7 +145,7 @@ fn draw<P: PeerFamily>(announcer: &Announcer<P>, work: &mut Workspace, dice: &mu
 
 /// Takes any one of the peers out: the announcer wasn't among them, so they are one more than wanted.
 #[inline(always)]
-fn leave_one_out<P: PeerFamily, R: Room>(work: &mut Workspace, room: &mut R, dice: &mut Dice) {
+pub(super) fn leave_one_out<P: PeerFamily, R: Room>(work: &mut Workspace, room: &mut R, dice: &mut Dice) {
     let any = dice.below(P::peers_in(work.len)) * P::LEN as u32;
     work.len -= P::LEN as u32;
     let last = P::get(room, work.len as usize);
@@ -153,7 +153,7 @@ fn leave_one_out<P: PeerFamily, R: Room>(work: &mut Workspace, room: &mut R, dic
 }
 
 #[inline(always)]
-fn begin_list<P: PeerFamily>(work: &mut Workspace, list: u32) {
+pub(super) fn begin_list<P: PeerFamily>(work: &mut Workspace, list: u32) {
     let Listed { count, take, start, .. } = work.lists[(list & 1) as usize];
     let Walk { position, in_run, left } = Walk::new::<P>(count, take, start);
     work.list = list;
@@ -182,7 +182,7 @@ fn advance<P: PeerFamily>(work: &mut Workspace, lines: u32) -> Positions {
 
 /// Puts peers of one line, from any slot on; false when they can't be had, and then the answer ends before them.
 #[inline(never)]
-fn put_part<P: PeerFamily, M: TableMemory, R: Room>(
+pub(super) fn put_part<P: PeerFamily, M: TableMemory, R: Room>(
     memory: &M,
     own: &P::Peer,
     work: &mut Workspace,

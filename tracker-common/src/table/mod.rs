@@ -11,6 +11,7 @@
 //! - `family`, `room`: IPv4 and IPv6 peers in words; where an answer's peers are put.
 //! - `listed`: peers of large torrents, line by line.
 //! - `read`: [`answer`] puts peers into an answer; [`announce`] and [`scrape`] are the whole thing over a buffer.
+//! - `both`: [`announce_both`], an answer with peers of both families, which HTTP gives.
 //!
 //! # Consistency without locks
 //!
@@ -27,6 +28,7 @@
 //! Tests: here for layouts and selection; `tracker-core/tests/` for the reader against a model tracker, its distribution, and
 //! readers beside a busy writer.
 
+mod both;
 mod family;
 pub mod layout;
 mod listed;
@@ -36,6 +38,7 @@ mod room;
 mod select;
 mod work;
 
+pub use both::{BothPeers, FoundBoth, MAX_PEERS_OF_BOTH, announce_both};
 pub use family::{Peer6, PeerFamily, Peers4, Peers6};
 pub use lookup::{Lookup, TOGETHER, find};
 pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, pick, scrape, settle};

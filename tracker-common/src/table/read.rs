@@ -238,7 +238,7 @@ pub fn settle<P: PeerFamily, M: TableMemory, R: Room>(
 
 impl Workspace {
     #[inline(always)]
-    const fn has_lists(&self) -> bool {
+    pub(super) const fn has_lists(&self) -> bool {
         matches!(Torrent::from_words(&self.torrent).kind, Kind::Lists)
     }
 
@@ -260,7 +260,7 @@ const INLINE: usize = INLINE_V4;
 
 /// A function of its own, as its loops' branches would otherwise multiply with those around it.
 #[inline(never)]
-fn pick_inline<P: PeerFamily, R: Room>(announcer: &Announcer<P>, work: &mut Workspace, room: &mut R) {
+pub(super) fn pick_inline<P: PeerFamily, R: Room>(announcer: &Announcer<P>, work: &mut Workspace, room: &mut R) {
     work.stands(Standing::Absent);
     work.fit = 0;
     for index in 0..INLINE {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use tracker_common::event::AnnounceEvent;
 use tracker_common::siphash::SipKey;
-use tracker_common::table::{Family, Found, PeerAddress, Query};
+use tracker_common::table::{BothPeers, Family, Found, FoundBoth, PeerAddress, Query};
 use tracker_common::wire::{AnnounceKind, InfoHash};
 use tracker_core::{DropRound, HeapSegments, Limits, Millis, TableReader, TableWriter};
 
@@ -125,4 +125,18 @@ pub(crate) fn query(reader: &TableReader, query: &Query<'_>) -> Answer {
         Family::V6 => out[..len].as_chunks().0.iter().map(|bytes| PeerAddress::V6(*bytes)).collect(),
     };
     Answer { found, peers }
+}
+
+pub(crate) struct AnswerOfBoth {
+    pub(crate) found: FoundBoth,
+    pub(crate) peers: Vec<PeerAddress>,
+}
+
+/// What the table answers when peers of both families are asked for.
+pub(crate) fn query_both(reader: &TableReader, query: &Query<'_>) -> AnswerOfBoth {
+    let mut out = BothPeers::new();
+    let found = reader.announce_both(query, &mut out);
+    let four = out.v4(&found).as_chunks().0.iter().map(|bytes| PeerAddress::V4(*bytes));
+    let six = out.v6(&found).as_chunks().0.iter().map(|bytes| PeerAddress::V6(*bytes));
+    AnswerOfBoth { found, peers: four.chain(six).collect() }
 }
