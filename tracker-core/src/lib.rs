@@ -73,6 +73,7 @@ mod place;
 pub mod policy;
 mod pool;
 pub mod queue;
+mod random;
 mod reader;
 mod scan;
 mod sharded;
@@ -86,6 +87,7 @@ pub use access_list::AccessList;
 pub use block_list::BlockList;
 pub use policy::Policy;
 pub use queue::EventSink;
+pub use random::Random;
 pub use reader::TableReader;
 pub use shared_lists::SharedLists;
 // For the writer's thread.
