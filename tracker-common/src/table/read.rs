@@ -260,7 +260,11 @@ const INLINE: usize = INLINE_V4;
 
 /// A function of its own, as its loops' branches would otherwise multiply with those around it.
 #[inline(never)]
-pub(super) fn pick_inline<P: PeerFamily, R: Room>(announcer: &Announcer<P>, work: &mut Workspace, room: &mut R) {
+pub(super) fn pick_inline<P: PeerFamily, R: Room>(
+    announcer: &Announcer<P>,
+    work: &mut Workspace,
+    room: &mut R,
+) {
     work.stands(Standing::Absent);
     work.fit = 0;
     for index in 0..INLINE {
