@@ -43,7 +43,7 @@
 //!   hand, `numbers` hands records out and lets what was freed rest, `limits` says how many there may be.
 //! - `writer`: applies announces, lets peers expire. `place` finds torrents in an index, `grow` makes a larger one, `lists` keeps peers in lines,
 //!   `scan` finds a peer there, `addresses` counts who is where.
-//! - `reader`: what front ends hold.
+//! - `reader`: what front ends hold. `torrents`: a walk over all of them.
 //! - [`access_list`], [`block_list`]: which torrents are tracked, which networks are ignored.
 //! - `shared_lists`: both lists, as front ends see them change.
 //! - [`policy`]: intervals, limits, lifetimes.
@@ -79,6 +79,7 @@ mod scan;
 mod sharded;
 mod shared_lists;
 mod stats;
+mod torrents;
 pub mod udp;
 mod writer;
 
@@ -90,6 +91,7 @@ pub use queue::EventSink;
 pub use random::Random;
 pub use reader::TableReader;
 pub use shared_lists::SharedLists;
+pub use torrents::Torrents;
 // For the writer's thread.
 pub use limits::Limits;
 pub use queue::{EventSource, queues};

@@ -7,6 +7,7 @@ use tracker_common::wire::InfoHash;
 
 use crate::memory::Memory;
 use crate::stats::Totals;
+use crate::torrents::Torrents;
 
 /// Reads the swarm table. Clones read the same table.
 #[derive(Clone, Debug)]
@@ -28,6 +29,11 @@ impl TableReader {
     /// Answers a scrape: see [`table::scrape`].
     pub fn scrape(&self, info_hash: &InfoHash) -> ScrapeCounts {
         in_one_index(&self.memory.as_ref(), |memory| table::scrape(memory, info_hash))
+    }
+
+    /// All torrents, one after the other: see [`Torrents`].
+    pub fn torrents(&self) -> Torrents {
+        Torrents::new(Arc::clone(&self.memory))
     }
 
     /// The table in numbers, as the writer last published them.

@@ -16,7 +16,7 @@
 mod segment;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 use tracker_common::siphash::SipKey;
 use tracker_common::table::layout::{Index, SEGMENT_RECORDS, SEGMENT_SHIFT, WORDS, root};
@@ -33,6 +33,8 @@ pub(crate) struct Memory {
     root: Segment,
     segments: Box<[OnceLock<Segment>]>,
     slots: Box<[AtomicU32]>,
+    /// Which segments are for torrents. Only walks over all of them ask.
+    for_torrents: Box<[AtomicBool]>,
     hash_key: SipKey,
     totals: Published,
 }
@@ -49,6 +51,7 @@ impl Memory {
             root: root_record,
             segments: empty(limits.segments())?,
             slots: empty(limits.bucket_slots())?,
+            for_torrents: empty(limits.segments())?,
             hash_key,
             totals: Published::default(),
         };
@@ -71,6 +74,20 @@ impl Memory {
             slot.store(number + 1, Ordering::Relaxed);
         }
         shown
+    }
+
+    /// Says that an empty segment will hold torrents from now on, and nothing else ever again.
+    pub(crate) fn use_for_torrents(&self, segment: u32) {
+        if let Some(of_segment) = self.for_torrents.get(segment as usize) {
+            // Release: pairs with the load below, so that who walks over the segment finds it emptied of what it held before.
+            of_segment.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether a segment holds torrents; `None` behind the last.
+    #[inline(always)]
+    pub(crate) fn is_for_torrents(&self, segment: u32) -> Option<bool> {
+        Some(self.for_torrents.get(segment as usize)?.load(Ordering::Acquire))
     }
 
     pub(crate) fn hash_key(&self) -> &SipKey {

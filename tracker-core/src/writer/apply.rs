@@ -83,6 +83,7 @@ impl TableWriter {
             let Some(segment) = self.pool.take(&self.memory, self.generation) else {
                 return Applied::RefusedMemory;
             };
+            self.memory.use_for_torrents(segment);
             self.torrents.add_segment(segment);
         }
         let number =
