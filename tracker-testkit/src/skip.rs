@@ -18,7 +18,7 @@ pub enum Requirement {
     Root,
     /// To be allowed to load BPF programs.
     Bpf,
-    /// A program that answers to `--version`.
+    /// A program that answers to `--version`, or to `version` as openssl 3.0.
     Program(&'static str),
     /// A module of Debian's Python.
     PythonModule(&'static str),
@@ -38,7 +38,7 @@ impl Requirement {
                     && std::thread::spawn(sys::unshare_network).join().is_ok_and(|made| made.is_ok())
             }
             Self::Bpf => sys::load_pass_program("may_i").is_ok(),
-            Self::Program(name) => succeeds(name, &["--version"]),
+            Self::Program(name) => succeeds(name, &["--version"]) || succeeds(name, &["version"]),
             Self::PythonModule(name) => succeeds(PYTHON, &["-c", &format!("import {name}")]),
         }
     }
