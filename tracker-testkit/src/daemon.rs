@@ -41,10 +41,12 @@ pub struct Configuration {
     pub access_list: Option<String>,
     /// The text of the block list's file.
     pub block_list: String,
+    /// The tables `[http]` and `[tls]`, as they go into the file.
+    pub http: String,
 }
 
 impl Configuration {
-    /// Sockets alone, on free ports of these addresses.
+    /// UDP sockets alone, on free ports of these addresses.
     pub fn sockets(addresses: &[&str]) -> Self {
         Self {
             addresses: addresses.iter().map(|address| (*address).to_owned()).collect(),
@@ -55,7 +57,13 @@ impl Configuration {
             setup: Setup::default(),
             access_list: None,
             block_list: String::new(),
+            http: http(&[]),
         }
+    }
+
+    /// With HTTP on these addresses, as the configuration has them: `http://127.0.0.1:0`.
+    pub fn with_http(self, listen: &[&str]) -> Self {
+        Self { http: http(listen), ..self }
     }
 
     /// With the XDP program at an interface.
@@ -77,6 +85,11 @@ impl Configuration {
             ..self
         }
     }
+}
+
+/// `[http]` with these listeners and one worker, so that announces are applied in their order.
+fn http(listen: &[&str]) -> String {
+    format!("[http]\nlisten = {listen:?}\nworkers = 1\n")
 }
 
 /// The files of one tracker.
@@ -144,6 +157,7 @@ impl Home {
         }
         line("[control]", String::new());
         line("socket = ", path("control.sock"));
+        line(&configuration.http, String::new());
         self.write(CONFIGURATION, &text);
         self.write(BLOCK_LIST, &configuration.block_list);
         if let Some(list) = &configuration.access_list {
@@ -278,6 +292,21 @@ impl Daemon {
         let addresses = self.addresses();
         let found = addresses.iter().find(|address| address.is_ipv6() == is_ipv6);
         *found.unwrap_or_else(|| panic!("no address of the family in {:?}", self.told))
+    }
+
+    /// The first address of a family where `http`, `https`, `proxy+http` or `proxy+https` is spoken.
+    #[track_caller]
+    pub fn http_address(&self, scheme: &str, is_ipv6: bool) -> SocketAddr {
+        let address = |line: &String| {
+            // A listener for proxies has no URL that a client could announce to.
+            let url = line.strip_prefix("announce ").or_else(|| line.strip_prefix("listen "))?;
+            let address = url.strip_prefix(scheme)?.strip_prefix("://")?;
+            address.strip_suffix("/announce").unwrap_or(address).parse().ok()
+        };
+        let mut found = self.told.iter().filter_map(address);
+        found
+            .find(|address: &SocketAddr| address.is_ipv6() == is_ipv6)
+            .unwrap_or_else(|| panic!("no {scheme} address of the family in {:?}", self.told))
     }
 
     /// The process, which `nsenter` has become by exec.
