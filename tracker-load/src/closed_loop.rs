@@ -12,8 +12,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cpu_time::CpuTime;
 use crate::latency::Histogram;
-use crate::requests::{Answer, Peer, Request, judge, splitmix, transaction};
-use crate::sys::{self, BATCH, Received};
+use crate::population::Population;
+use crate::requests::{Answer, Request, judge, transaction};
+use crate::sys::datagrams::{self, BATCH, Received};
 
 /// A request without an answer for so long is lost. Far above any latency of a tracker that works.
 const LOST_AFTER: Duration = Duration::from_secs(1);
@@ -81,7 +82,7 @@ impl Measured {
 }
 
 pub(crate) fn run(load: &Load) -> Result<Measured> {
-    let mut population = Population { workload: load.workload, drawn: 0, random: 1 };
+    let mut population = load.workload.population();
     let mut clients = clients(load)?;
     let mut measured = Measured::new();
     drive(&mut clients, &mut population, &mut measured, load.warmup, None)?;
@@ -118,7 +119,7 @@ fn clients(load: &Load) -> Result<Vec<Client>> {
             let socket = UdpSocket::bind(any).context("cannot open a UDP socket")?;
             socket.connect(load.target).with_context(|| format!("no way to {}", load.target))?;
             let slots = load.window / load.sockets + u32::from(number < load.window % load.sockets);
-            Ok(Client::new(socket, load.target.is_ipv6(), slots))
+            Ok(Client::new(socket, load, slots))
         })
         .collect()
 }
@@ -149,36 +150,18 @@ fn drive(
             clients.iter_mut().for_each(|client| client.give_up_lost(now, measured));
         }
         if idle {
-            sys::wait(clients.iter().map(|client| &client.socket), PATIENCE.min(end - now))?;
+            datagrams::wait(clients.iter().map(|client| &client.socket), PATIENCE.min(end - now))?;
         }
     }
 }
 
-/// Who announces next.
-struct Population {
-    workload: Workload,
-    drawn: u64,
-    random: u64,
-}
-
-impl Population {
-    /// True while there are peers that haven't announced yet.
-    fn is_incomplete(&self) -> bool {
-        match self.workload {
-            Workload::Connect => false,
-            Workload::Announce { torrents, peers, .. } => self.drawn < u64::from(torrents) * u64::from(peers),
+impl Workload {
+    /// Nobody announces when all there is are connects.
+    fn population(self) -> Population {
+        match self {
+            Self::Connect => Population::new(0, 0, false),
+            Self::Announce { torrents, peers, leechers, .. } => Population::new(torrents, peers, leechers),
         }
-    }
-
-    /// Everybody once, torrent by torrent within a rank of peers, then at random.
-    fn draw(&mut self, torrents: u32, peers: u16) -> Peer {
-        let (torrents, peers) = (u64::from(torrents), u64::from(peers));
-        let number = match self.drawn {
-            drawn if drawn < torrents * peers => drawn,
-            _ => splitmix(&mut self.random) % (torrents * peers),
-        };
-        self.drawn += 1;
-        Peer::number((number % torrents) as u32, (number / torrents) as u16)
     }
 }
 
@@ -195,6 +178,7 @@ struct Slot {
 /// One socket and its share of the window.
 struct Client {
     socket: UdpSocket,
+    workload: Workload,
     ipv6: bool,
     slots: Vec<Slot>,
     free: Vec<u16>,
@@ -203,16 +187,17 @@ struct Client {
 }
 
 impl Client {
-    fn new(socket: UdpSocket, ipv6: bool, slots: u32) -> Self {
+    fn new(socket: UdpSocket, load: &Load, slots: u32) -> Self {
         let slot = Slot { turn: 0, sent: None, is_connect: false };
         let slots = vec![slot; slots as usize];
         let free = (0..=u16::MAX).take(slots.len()).collect();
-        Self { socket, ipv6, slots, free, connection: None, connecting: false }
+        let (workload, ipv6) = (load.workload, load.target.is_ipv6());
+        Self { socket, workload, ipv6, slots, free, connection: None, connecting: false }
     }
 
     /// Reads what has come; how many datagrams.
     fn take_answers(&mut self, received: &mut Received, measured: &mut Measured) -> Result<usize> {
-        let count = sys::receive(&self.socket, received).context("cannot receive")?;
+        let count = datagrams::receive(&self.socket, received).context("cannot receive")?;
         if count > 0 {
             let now = Instant::now();
             for datagram in received.datagrams() {
@@ -268,12 +253,19 @@ impl Client {
         let mut batch: Vec<(u16, Request, bool)> = Vec::with_capacity(BATCH);
         for number in &self.free[first..] {
             let transaction = u32::from(self.slots[usize::from(*number)].turn) << 16 | u32::from(*number);
-            match next_request(population, &self.connection, &mut self.connecting, transaction, now) {
+            match next_request(
+                self.workload,
+                population,
+                &self.connection,
+                &mut self.connecting,
+                transaction,
+                now,
+            ) {
                 Some((request, is_connect)) => batch.push((*number, request, is_connect)),
                 None => break,
             }
         }
-        let sent = sys::send(&self.socket, batch.iter().map(|(_, request, _)| request.bytes()))
+        let sent = datagrams::send(&self.socket, batch.iter().map(|(_, request, _)| request.bytes()))
             .context("cannot send")?;
         for (number, _, is_connect) in &batch[..sent] {
             let slot = &mut self.slots[usize::from(*number)];
@@ -302,13 +294,14 @@ impl Client {
 
 /// The next request of a socket, and whether it is a connect; none while it waits for a connection id.
 fn next_request(
+    workload: Workload,
     population: &mut Population,
     connection: &Option<(u64, Instant)>,
     connecting: &mut bool,
     transaction: u32,
     now: Instant,
 ) -> Option<(Request, bool)> {
-    let Workload::Announce { torrents, peers, want, leechers } = population.workload else {
+    let Workload::Announce { want, .. } = workload else {
         return Some((Request::connect(transaction), true));
     };
     if !*connecting && connection.is_none_or(|(_, since)| now - since > RENEW_AFTER) {
@@ -316,9 +309,7 @@ fn next_request(
         return Some((Request::connect(transaction), true));
     }
     let (id, _) = (*connection)?;
-    let mut peer = population.draw(torrents, peers);
-    peer.seeder &= !leechers;
-    Some((Request::announce(id, transaction, &peer, want), false))
+    Some((Request::announce(id, transaction, &population.draw(), want), false))
 }
 
 #[cfg(test)]
@@ -403,18 +394,5 @@ mod tests {
         let measured = measure(target, Workload::Connect, 1000);
         stop();
         assert!(measured.wrong > 0);
-    }
-
-    #[test]
-    fn population_is_announced_completely_before_chance_begins() {
-        let workload = Workload::Announce { torrents: 3, peers: 5, want: 50, leechers: false };
-        let mut population = Population { workload, drawn: 0, random: 1 };
-        let mut seen: Vec<Peer> = Vec::new();
-        for _ in 0..15 {
-            let peer = population.draw(3, 5);
-            assert!(!seen.contains(&peer), "{peer:?} twice");
-            seen.push(peer);
-        }
-        assert!(seen.contains(&population.draw(3, 5)));
     }
 }

@@ -1,15 +1,21 @@
-//! Load generator for UDP BitTorrent trackers that checks what it is answered.
+//! Load generator for BitTorrent trackers over UDP, HTTP and HTTPS that checks what it is answered.
 //!
 //! `tracker-load udp connect --target 127.0.0.1:6969` keeps a window of requests in flight, sends the next one when an
 //! answer has come, and reports answers per second, losses and latency; `--cpu-of PID` adds the CPU time that
-//! a process used meanwhile. It speaks plain BEP 15, so it works against any tracker.
+//! a process used meanwhile. It speaks plain BEP 15, so it works against any tracker. `tracker-load http announce` does the same with
+//! announces over some connections, kept alive or not, plain or TLS; `tracker-load http idle` holds many connections open and
+//! says what memory they cost a process.
 //!
-//! Modules: [`closed_loop`] drives, [`requests`] writes requests and judges answers, [`latency`] counts times,
-//! [`cpu_time`] reads the scheduler's clocks, [`report`] prints, [`sys`] has the system calls and all of the unsafe code.
+//! Modules: [`population`]: who announces; [`http`] has a map of its own; of UDP [`closed_loop`] drives, [`requests`] writes requests and
+//! judges answers, [`report`] prints. [`latency`] counts times, [`cpu_time`] reads the scheduler's clocks, [`memory`] the kernel's
+//! sums, [`sys`] has the system calls and all of the unsafe code.
 
 mod closed_loop;
 mod cpu_time;
+mod http;
 mod latency;
+mod memory;
+mod population;
 mod report;
 mod requests;
 mod sys;
@@ -18,6 +24,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::closed_loop::{Load, Workload};
@@ -35,6 +42,9 @@ enum Protocol {
     /// BEP 15
     #[command(subcommand)]
     Udp(Udp),
+    /// BEP 3 and 23
+    #[command(subcommand)]
+    Http(http::Http),
 }
 
 #[derive(Subcommand)]
@@ -96,7 +106,20 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    let Protocol::Udp(udp) = Cli::parse().protocol;
+    let done = match Cli::parse().protocol {
+        Protocol::Udp(udp) => run_udp(udp),
+        Protocol::Http(what) => http::run(&what),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tracker-load: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_udp(udp: Udp) -> Result<()> {
     let (common, workload) = match udp {
         Udp::Connect(common) => (common, Workload::Connect),
         Udp::Announce { common, torrents, peers, want, leechers } => {
@@ -113,14 +136,7 @@ fn main() -> ExitCode {
         sockets: common.sockets,
         cpu_of: common.cpu_of,
     };
-    match closed_loop::run(&load) {
-        Ok(measured) => {
-            report::print(&load, &measured, common.json);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("tracker-load: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let measured = closed_loop::run(&load)?;
+    report::print(&load, &measured, common.json);
+    Ok(())
 }

@@ -1,9 +1,11 @@
-//! Requests as a client writes them, and the verdict on an answer.
+//! UDP requests as a client writes them, and the verdict on an answer.
 
 use tracker_common::wire::{
     ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_ERROR, ANNOUNCE_ANSWER_LEN, ANNOUNCE_LEN, CONNECT_ANSWER_LEN,
-    CONNECT_MAGIC, HEADER_LEN, InfoHash, PEER_V4_LEN, PEER_V6_LEN,
+    CONNECT_MAGIC, HEADER_LEN, PEER_V4_LEN, PEER_V6_LEN,
 };
+
+use crate::population::Peer;
 
 /// A request in a buffer that fits any of them.
 #[derive(Clone, Copy)]
@@ -41,38 +43,6 @@ impl Request {
         self.bytes[8..12].copy_from_slice(&action.to_be_bytes());
         self.bytes[12..16].copy_from_slice(&transaction.to_be_bytes());
     }
-}
-
-/// A peer of the population.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) info_hash: InfoHash,
-    pub(crate) port: u16,
-    pub(crate) seeder: bool,
-}
-
-/// First port of the population.
-const FIRST_PORT: u16 = 1024;
-
-impl Peer {
-    /// Peer number `peer` of torrent number `torrent`: always the same one for the same numbers.
-    pub(crate) fn number(torrent: u32, peer: u16) -> Self {
-        let mut info_hash = [0; 20];
-        let mut state = u64::from(torrent);
-        for chunk in info_hash.chunks_mut(8) {
-            chunk.copy_from_slice(&splitmix(&mut state).to_le_bytes()[..chunk.len()]);
-        }
-        Self { info_hash, port: FIRST_PORT.saturating_add(peer), seeder: peer % 2 == 1 }
-    }
-}
-
-/// The next number of the SplitMix64 sequence.
-pub(crate) fn splitmix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 /// What an answer is.
@@ -146,12 +116,5 @@ mod tests {
         assert_eq!(judge(&announced[..21], false), Answer::Wrong);
         assert_eq!(judge(b"\0\0\0\x03\0\0\0\x09text", false), Answer::Error);
         assert_eq!(judge(b"\0\0", false), Answer::Wrong);
-    }
-
-    #[test]
-    fn population_is_the_same_every_time() {
-        assert_eq!(Peer::number(1, 2), Peer::number(1, 2));
-        assert_ne!(Peer::number(1, 2).info_hash, Peer::number(2, 2).info_hash);
-        assert_ne!(Peer::number(1, 2).port, Peer::number(1, 3).port);
     }
 }

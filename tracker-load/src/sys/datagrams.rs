@@ -1,6 +1,4 @@
-//! The system calls that the standard library lacks: many datagrams in one call, and waiting on several sockets.
-//!
-//! All unsafe code of this crate is here. Sockets are connected, so no message carries an address.
+//! Many datagrams in one call, and waiting on several sockets. Sockets are connected, so no message carries an address.
 
 use std::io;
 use std::mem::zeroed;
