@@ -15,14 +15,21 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
+mod body;
+mod connection;
 pub mod counters;
 pub mod endpoint;
 pub mod full_scrape;
 pub mod proxy;
 pub mod query;
+mod scrape_entry;
 mod server;
+mod service;
 pub mod settings;
+mod slots;
 pub mod tls;
+mod worker;
 
 pub use endpoint::Endpoint;
 pub use server::{Context, Listener, Server, start};

@@ -1,16 +1,30 @@
 //! Threads, listeners, the stop.
+//!
+//! A worker's thread runs one runtime, in which every listener has an accepting task and every connection a task. Workers share the table, the
+//! limits and nothing else. Started and stopped by tracker-user's daemon; tests are in `tests/`.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::runtime::{self, Runtime};
+use tokio::sync::oneshot;
+use tokio::task::LocalSet;
+use tokio::time::sleep;
 use tracker_core::{EventSink, Policy, SharedLists, TableReader};
 
-use crate::counters::Counter;
+use crate::connection;
+use crate::counters::{Counter, Tally};
 use crate::endpoint::Endpoint;
+use crate::full_scrape::Exports;
 use crate::settings::Settings;
+use crate::slots::Slots;
 use crate::tls::Tls;
+use crate::worker::Worker;
 
 /// What answers depend on, besides the request.
 #[derive(Clone)]
@@ -39,28 +53,159 @@ pub struct Listener {
 }
 
 /// The running workers.
-pub struct Server {}
+pub struct Server {
+    workers: Vec<Running>,
+}
+
+struct Running {
+    thread: JoinHandle<()>,
+    tally: Arc<Tally>,
+    stop: oneshot::Sender<Duration>,
+}
 
 /// Starts a worker for each of `sinks`; every listener has as many sockets. `failed` is called with the reason when a worker ends by itself.
 ///
 /// # Errors
 ///
-/// No thread, no runtime.
+/// No thread, no runtime, no random numbers, a listener without a socket for each worker.
 pub fn start(
-    _listeners: Vec<Listener>,
-    _context: Context,
-    _sinks: Vec<EventSink>,
-    _failed: impl Fn(String) + Clone + Send + 'static,
+    mut listeners: Vec<Listener>,
+    context: Context,
+    sinks: Vec<EventSink>,
+    failed: impl Fn(String) + Clone + Send + 'static,
 ) -> io::Result<Server> {
-    unimplemented!()
+    let settings = &context.settings;
+    let slots = Slots::new(settings.max_connections, settings.max_connections_per_address);
+    let exports = settings
+        .full_scrape_every
+        .map(|every| Arc::new(Exports::new(context.table.clone(), Arc::clone(&context.lists), every)));
+    let mut workers = Vec::new();
+    for (number, sink) in sinks.into_iter().enumerate() {
+        let sockets = listeners
+            .iter_mut()
+            .map(|listener| Some((listener.endpoint, listener.sockets.pop()?)))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| io::Error::other("a listener has fewer sockets than there are workers"))?;
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let tally = Arc::new(Tally::default());
+        let (stop, stopped) = oneshot::channel();
+        let (context, slots, exports) = (context.clone(), Arc::clone(&slots), exports.clone());
+        let tally_of_thread = Arc::clone(&tally);
+        let ended = Ended { failed: Box::new(failed.clone()), number };
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = thread::Builder::new().name(format!("http {number}")).spawn(move || {
+            let seed = u64::from_ne_bytes(seed);
+            let worker = Worker::new(context, tally_of_thread, sink, slots, exports, seed);
+            match run(&runtime, &worker, sockets, stopped) {
+                Ok(()) => std::mem::forget(ended),
+                Err(error) => log::error!("http worker {number}: {error}"),
+            }
+        })?;
+        workers.push(Running { thread, tally, stop });
+    }
+    Ok(Server { workers })
+}
+
+/// Reports a worker that ends by itself, by a panic too.
+struct Ended {
+    failed: Box<dyn Fn(String) + Send>,
+    number: usize,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        (self.failed)(format!("http worker {} has ended", self.number));
+    }
+}
+
+/// Accepts connections until it is told to stop; then lets those end that are being answered.
+fn run(
+    runtime: &Runtime,
+    worker: &Rc<Worker>,
+    sockets: Vec<(Endpoint, TcpListener)>,
+    stopped: oneshot::Receiver<Duration>,
+) -> io::Result<()> {
+    let tasks = LocalSet::new();
+    let accepting = RefCell::new(Vec::new());
+    tasks.block_on(runtime, async {
+        for (endpoint, socket) in sockets {
+            let listener = tokio::net::TcpListener::from_std(socket)?;
+            let accept = accept(listener, endpoint, Rc::clone(worker));
+            accepting.borrow_mut().push(tokio::task::spawn_local(accept));
+        }
+        // A server that is dropped stops at once.
+        let grace = stopped.await.unwrap_or_default();
+        for listener in accepting.take() {
+            listener.abort();
+        }
+        worker.stopping.set(true);
+        let _some_left = tokio::time::timeout(grace, async {
+            while worker.answering.get() > 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        Ok(())
+    })
+}
+
+/// How long no connection is accepted after one couldn't be, at first and at most.
+const BACK_OFF: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
+
+async fn accept(listener: tokio::net::TcpListener, endpoint: Endpoint, worker: Rc<Worker>) {
+    let mut back_off = BACK_OFF[0];
+    loop {
+        match listener.accept().await {
+            Ok((stream, source)) => {
+                back_off = BACK_OFF[0];
+                worker.tally.count(Counter::ConnectionsAccepted);
+                tokio::task::spawn_local(connection::serve(stream, source, endpoint, Rc::clone(&worker)));
+            }
+            // The client has gone before it was accepted.
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                worker.tally.count(Counter::AcceptErrors);
+                if back_off == BACK_OFF[0] {
+                    log::warn!(
+                        "{}: accepting a connection: {error}; waiting for others to end (the limits are LimitNOFILE and http.max_connections)",
+                        endpoint.address
+                    );
+                }
+                sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF[1]);
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 impl Server {
     /// What all workers have counted, by name; with `connections_open`.
     pub fn numbers(&self) -> Vec<(&'static str, u64)> {
-        Counter::ALL.iter().map(|counter| (counter.name(), 0)).collect()
+        let sum = |counter| self.workers.iter().map(|worker| worker.tally.of(counter)).sum::<u64>();
+        let mut numbers: Vec<_> = Counter::ALL.iter().map(|counter| (counter.name(), sum(*counter))).collect();
+        let open = sum(Counter::ConnectionsAccepted).saturating_sub(sum(Counter::ConnectionsClosed));
+        numbers.push(("connections_open", open));
+        numbers
     }
 
     /// Accepts nothing more, lets answers that are being sent end, at most for `grace`, and ends the threads.
-    pub fn stop(self, _grace: Duration) {}
+    pub fn stop(self, grace: Duration) {
+        let mut threads = Vec::new();
+        for worker in self.workers {
+            // One that has ended by itself has reported it.
+            let _ended = worker.stop.send(grace);
+            threads.push(worker.thread);
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                log::error!("an http worker panicked");
+            }
+        }
+    }
 }

@@ -1,0 +1,243 @@
+//! What a connection is doing, and since when: the basis of its time limits (H17).
+//!
+//! Noted by `wire` (bytes came, bytes went) and `service` (a request is whole), read by `connection`, which wakes up now and then to look
+//! whether a limit has passed. So no timer is set or cleared for a request.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::settings::Settings;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing has come yet.
+    New,
+    /// Some of a request has come.
+    Reading,
+    /// A request is whole, and its answer isn't sent.
+    Answering,
+    /// An answer was sent, and nothing has come since.
+    Idle,
+}
+
+/// Bytes of a long answer that count as progress: who takes less within the request timeout isn't reading.
+const PROGRESS: u32 = 4096;
+
+/// How long a connection keeps its buffers when nothing comes: long enough for the next request of a client that has several.
+const PARK_AFTER: Duration = Duration::from_millis(1500);
+
+/// What to do when nothing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Look again after this time.
+    In(Duration),
+    /// The limit of this phase has passed.
+    Expired(Phase),
+    /// Give back the buffers.
+    Park,
+}
+
+#[derive(Debug)]
+pub(crate) struct Activity {
+    clock: fn() -> u64,
+    phase: Cell<Phase>,
+    since_ns: Cell<u64>,
+    taken: Cell<u32>,
+    streaming: Cell<bool>,
+    /// Connections of the worker whose answer isn't sent yet.
+    answering: Rc<Cell<u32>>,
+}
+
+impl Activity {
+    pub(crate) fn new(clock: fn() -> u64, answering: &Rc<Cell<u32>>) -> Rc<Self> {
+        Rc::new(Self {
+            clock,
+            answering: Rc::clone(answering),
+            phase: Cell::new(Phase::New),
+            since_ns: Cell::new(clock()),
+            taken: Cell::new(0),
+            streaming: Cell::new(false),
+        })
+    }
+
+    #[cfg(test)]
+    fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Bytes have come.
+    pub(crate) fn read(&self) {
+        match self.phase.get() {
+            // The time runs from the acceptance.
+            Phase::New => self.phase.set(Phase::Reading),
+            Phase::Idle => self.enter(Phase::Reading),
+            Phase::Reading | Phase::Answering => {}
+        }
+    }
+
+    /// A request is whole.
+    pub(crate) fn request(&self) {
+        self.enter(Phase::Answering);
+    }
+
+    /// The client's system has taken some of an answer.
+    pub(crate) fn wrote(&self, bytes: usize) {
+        let taken = self.taken.get().saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        if taken >= PROGRESS {
+            self.enter(self.phase.get());
+        } else {
+            self.taken.set(taken);
+        }
+    }
+
+    /// Everything that was to be sent is sent.
+    pub(crate) fn flushed(&self) {
+        if self.phase.get() == Phase::Answering && !self.streaming.get() {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// An answer comes piece by piece until the value is dropped.
+    pub(crate) fn stream(self: &Rc<Self>) -> Streaming {
+        self.streaming.set(true);
+        Streaming(Rc::clone(self))
+    }
+
+    /// What is due; `parked` when there is nothing to give back.
+    pub(crate) fn due(&self, settings: &Settings, parked: bool) -> Due {
+        let elapsed = Duration::from_nanos((self.clock)().saturating_sub(self.since_ns.get()));
+        let phase = self.phase.get();
+        let limit = match phase {
+            Phase::Idle => settings.idle_timeout,
+            Phase::New | Phase::Reading | Phase::Answering => settings.request_timeout,
+        };
+        let mut left = limit.saturating_sub(elapsed);
+        if left.is_zero() {
+            return Due::Expired(phase);
+        }
+        if phase == Phase::Idle && !parked {
+            let until_park = PARK_AFTER.saturating_sub(elapsed);
+            if until_park.is_zero() {
+                return Due::Park;
+            }
+            left = left.min(until_park);
+        }
+        // The clock is coarse: not a tick too early.
+        Due::In(left + Duration::from_millis(5))
+    }
+
+    fn enter(&self, phase: Phase) {
+        let answered = u32::from(self.phase.replace(phase) == Phase::Answering);
+        let answers = u32::from(phase == Phase::Answering);
+        self.answering.set(self.answering.get() + answers - answered);
+        self.since_ns.set((self.clock)());
+        self.taken.set(0);
+    }
+}
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        self.enter(Phase::Idle);
+    }
+}
+
+/// An answer that comes piece by piece.
+#[derive(Debug)]
+pub(crate) struct Streaming(Rc<Activity>);
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        self.0.streaming.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Seconds; a clock of its own for each test's thread.
+    fn at(seconds: f64) {
+        NOW.with(|now| now.store((seconds * 1e9) as u64, Ordering::Relaxed));
+    }
+
+    fn clock() -> u64 {
+        NOW.with(|now| now.load(Ordering::Relaxed))
+    }
+
+    thread_local!(static NOW: AtomicU64 = const { AtomicU64::new(0) });
+
+    fn activity() -> Rc<Activity> {
+        Activity::new(clock, &Rc::default())
+    }
+
+    fn due(activity: &Activity) -> Due {
+        activity.due(&Settings::default(), false)
+    }
+
+    #[test]
+    fn request_has_its_time_from_the_first_byte_however_it_trickles() {
+        let activity = activity();
+        activity.read();
+        for second in 1..10 {
+            at(f64::from(second));
+            activity.read();
+            assert!(matches!(due(&activity), Due::In(_)), "{second}");
+        }
+        at(10.0);
+        assert_eq!(due(&activity), Due::Expired(Phase::Reading));
+    }
+
+    #[test]
+    fn idle_connection_is_parked_and_later_closed() {
+        let activity = activity();
+        activity.read();
+        activity.request();
+        activity.flushed();
+        assert!(matches!(due(&activity), Due::In(time) if time < Duration::from_secs(2)));
+        at(2.0);
+        assert_eq!(due(&activity), Due::Park);
+        assert!(matches!(activity.due(&Settings::default(), true), Due::In(_)));
+        at(60.0);
+        assert_eq!(activity.due(&Settings::default(), true), Due::Expired(Phase::Idle));
+    }
+
+    #[test]
+    fn answers_in_the_making_are_counted() {
+        let answering = Rc::default();
+        let connections = [Activity::new(clock, &answering), Activity::new(clock, &answering)];
+        for activity in &connections {
+            activity.read();
+            activity.request();
+            activity.request();
+        }
+        assert_eq!(answering.get(), 2);
+        connections[0].flushed();
+        assert_eq!(answering.get(), 1);
+        drop(connections);
+        assert_eq!(answering.get(), 0);
+    }
+
+    #[test]
+    fn reader_of_a_long_answer_has_to_get_on() {
+        let activity = activity();
+        activity.request();
+        let streaming = activity.stream();
+        for second in 1..=30 {
+            at(f64::from(second));
+            activity.wrote(2048);
+            activity.flushed();
+            assert!(matches!(due(&activity), Due::In(_)), "{second}");
+        }
+        for second in 31..=41 {
+            at(f64::from(second));
+            activity.wrote(1);
+        }
+        assert_eq!(due(&activity), Due::Expired(Phase::Answering));
+        drop(streaming);
+        activity.flushed();
+        assert_eq!(activity.phase(), Phase::Idle);
+    }
+}

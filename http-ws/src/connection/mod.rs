@@ -1,0 +1,286 @@
+//! One connection from its acceptance to its end.
+//!
+//! [`serve`] takes it through its stages: the PROXY protocol's header, the TLS handshake, then requests. While a connection waits for a
+//! request it is *parked*: hyper's state and buffers are given back, and a task of some hundred bytes waits for the socket. Every stage has a
+//! time limit; what becomes of a connection is counted once. Started by `server`; tests are in `tests/` and, end to end, in tracker-user.
+
+mod activity;
+mod preface;
+mod request_line;
+mod stream;
+mod wire;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tracker_common::connection_id::Address;
+
+pub(crate) use activity::{Activity, Streaming};
+pub(crate) use wire::READ_BYTES;
+
+use activity::{Due, Phase};
+use stream::Stream;
+use wire::Wire;
+
+use crate::counters::Counter;
+use crate::endpoint::Endpoint;
+use crate::service::{Client, Handler};
+use crate::slots::{Full, Slot};
+use crate::worker::Worker;
+
+/// Connections that a worker turns away at once; further ones are closed without a word.
+const MAX_TURNED_AWAY: u32 = 64;
+
+/// How long a client that is turned away, or whose request was bad, may take for what is left.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Bytes of a bad request that are read after its answer, so that the answer isn't lost: a system that closes a connection with
+/// something unread tells the other to forget everything.
+const MAX_LEFTOVERS: usize = 64 * 1024;
+
+/// Serves a connection, and counts what becomes of it.
+pub(crate) async fn serve(stream: TcpStream, source: SocketAddr, endpoint: Endpoint, worker: Rc<Worker>) {
+    let fate = serve_to_the_end(stream, source, endpoint, &worker).await;
+    if let Some(fate) = fate {
+        worker.tally.count(fate);
+    }
+    worker.tally.count(Counter::ConnectionsClosed);
+}
+
+/// What has to be counted about its end, besides that it ended.
+async fn serve_to_the_end(
+    mut stream: TcpStream,
+    source: SocketAddr,
+    endpoint: Endpoint,
+    worker: &Rc<Worker>,
+) -> Option<Counter> {
+    let context = &worker.context;
+    let peer = Address::from(source.ip());
+    if context.lists.block.load().blocks(&peer) {
+        return Some(Counter::ConnectionsBlocked);
+    }
+    let proxied = context.settings.trusted_proxies.blocks(&peer);
+    let mut place = Place::take(worker)?;
+    let mut client = Client {
+        address: peer,
+        proxied,
+        named_in_header: proxied && !endpoint.proxy_protocol,
+        turned_away: matches!(place, Place::TurnedAway { .. }),
+    };
+    if endpoint.proxy_protocol && proxied {
+        let limit = worker.context.settings.request_timeout;
+        match timeout(limit, preface::read(&mut stream)).await {
+            Ok(Ok(Some(source))) => client.address = Address::from(source.ip()),
+            // The proxy speaks for itself.
+            Ok(Ok(None)) => {}
+            Ok(Err(_bad)) => return Some(Counter::ProxyProtocolBad),
+            Err(_elapsed) => return Some(Counter::ClosedSlowRequest),
+        }
+        if context.lists.block.load().blocks(&client.address) {
+            return Some(Counter::ConnectionsBlocked);
+        }
+    }
+    if !client.named_in_header
+        && let Place::Slot(slot) = &mut place
+        && slot.belongs_to(&client.address).is_err()
+    {
+        return Some(Counter::ConnectionsRefusedAddress);
+    }
+    let stream = match (endpoint.tls, &context.tls) {
+        (false, _) => Stream::Plain(stream),
+        // A handshake is too dear for somebody who is sent away.
+        (true, _) if client.turned_away => return None,
+        (true, Some(tls)) => match Box::pin(handshake(stream, tls.config(), worker)).await {
+            Ok(stream) => stream,
+            Err(fate) => return Some(fate),
+        },
+        (true, None) => return Some(Counter::TlsFailed),
+    };
+    requests(stream, client, worker).await
+}
+
+/// Where a connection is counted.
+enum Place {
+    Slot(Slot),
+    TurnedAway { _one: TurnedAway },
+}
+
+impl Place {
+    /// None when it is closed without a word.
+    fn take(worker: &Rc<Worker>) -> Option<Self> {
+        match worker.slots.take() {
+            Ok(slot) => Some(Self::Slot(slot)),
+            Err(Full::Overall | Full::Address) => {
+                worker.tally.count(Counter::ConnectionsRefused);
+                let others = worker.turned_away.get();
+                (others < MAX_TURNED_AWAY).then(|| {
+                    worker.turned_away.set(others + 1);
+                    Self::TurnedAway { _one: TurnedAway(Rc::clone(worker)) }
+                })
+            }
+        }
+    }
+}
+
+/// One of the few that are told that there are too many.
+struct TurnedAway(Rc<Worker>);
+
+impl Drop for TurnedAway {
+    fn drop(&mut self) {
+        self.0.turned_away.set(self.0.turned_away.get() - 1);
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    config: std::sync::Arc<rustls::ServerConfig>,
+    worker: &Worker,
+) -> Result<Stream, Counter> {
+    let shaken = timeout(worker.context.settings.handshake_timeout, async {
+        // Those who say nothing don't keep others waiting.
+        stream.readable().await?;
+        // Never closed, so there is always one sooner or later.
+        let _turn = worker.handshakes.acquire().await;
+        TlsAcceptor::from(config).accept(stream).await
+    });
+    match shaken.await {
+        Ok(Ok(stream)) => {
+            worker.tally.count(Counter::TlsHandshakes);
+            if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
+                worker.tally.count(Counter::TlsResumed);
+            }
+            Ok(Stream::Tls(Box::new(stream)))
+        }
+        Ok(Err(_failed)) => Err(Counter::TlsFailed),
+        Err(_elapsed) => Err(Counter::TlsTimedOut),
+    }
+}
+
+/// hyper's part of a connection.
+type Http = http1::Connection<Wire, Handler>;
+
+/// How hyper's part ended.
+enum Ended {
+    Parked,
+    Well,
+    Bad(hyper::Error),
+    Expired(Phase),
+}
+
+/// Answers requests until one side has enough.
+async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option<Counter> {
+    let activity = Activity::new(worker.context.clock, &worker.answering);
+    let mut wire = Wire::new(stream, Rc::clone(&activity), Rc::clone(worker));
+    let mut timer = pin!(sleep(Duration::ZERO));
+    loop {
+        let readable = poll_fn(|context| {
+            if let Poll::Ready(result) = wire.stream.poll_readable(context) {
+                return Poll::Ready(result.map_err(|_broken| Counter::ConnectionsBroken));
+            }
+            poll_limit(&mut timer, context, &activity, worker, true).map(|_due| Err(Counter::ClosedIdle))
+        });
+        if wire.ahead.is_empty()
+            && let Err(fate) = readable.await
+        {
+            return Some(fate);
+        }
+        let handler = Handler { worker: Rc::clone(worker), activity: Rc::clone(&activity), client };
+        let mut http = Box::new(worker.http.serve_connection(wire, handler));
+        timer.as_mut().reset(Instant::now());
+        let ended = poll_fn(|context| poll_http(&mut http, &mut timer, context, &activity, worker)).await;
+        let parts = http.into_parts();
+        wire = parts.io;
+        match ended {
+            Ended::Parked => wire.ahead = parts.read_buf,
+            Ended::Well => {
+                farewell(wire.stream, false, worker).await;
+                return None;
+            }
+            Ended::Bad(error) => return broken(&error, wire.stream, worker).await,
+            Ended::Expired(phase) => {
+                return Some(match phase {
+                    Phase::New | Phase::Idle => Counter::ClosedIdle,
+                    Phase::Reading => Counter::ClosedSlowRequest,
+                    Phase::Answering => Counter::ClosedSlowReader,
+                });
+            }
+        }
+    }
+}
+
+fn poll_http(
+    http: &mut Http,
+    timer: &mut Pin<&mut Sleep>,
+    context: &mut Context<'_>,
+    activity: &Activity,
+    worker: &Worker,
+) -> Poll<Ended> {
+    match http.poll_without_shutdown(context) {
+        Poll::Ready(Ok(())) => return Poll::Ready(Ended::Well),
+        Poll::Ready(Err(error)) => return Poll::Ready(Ended::Bad(error)),
+        Poll::Pending => {}
+    }
+    poll_limit(timer, context, activity, worker, false).map(|due| match due {
+        Due::Expired(phase) => Ended::Expired(phase),
+        Due::Park | Due::In(_) => Ended::Parked,
+    })
+}
+
+/// Ready with what is due. The timer runs behind: it is set anew when it fires, not with each request.
+fn poll_limit(
+    timer: &mut Pin<&mut Sleep>,
+    context: &mut Context<'_>,
+    activity: &Activity,
+    worker: &Worker,
+    parked: bool,
+) -> Poll<Due> {
+    while timer.as_mut().poll(context).is_ready() {
+        match activity.due(&worker.context.settings, parked) {
+            Due::In(time) => timer.as_mut().reset(Instant::now() + time),
+            due => return Poll::Ready(due),
+        }
+    }
+    Poll::Pending
+}
+
+/// hyper has answered a request that can't be read, or the connection broke.
+async fn broken(error: &hyper::Error, stream: Stream, worker: &Worker) -> Option<Counter> {
+    if error.is_parse() {
+        let too_large = error.is_parse_too_large();
+        worker.tally.count(if too_large { Counter::HeaderTooLarge } else { Counter::BadRequest });
+        farewell(stream, true, worker).await;
+        return None;
+    }
+    Some(Counter::ConnectionsBroken)
+}
+
+/// Says that nothing more comes; reads what is left when there may be something.
+async fn farewell(mut stream: Stream, leftovers: bool, worker: &Worker) {
+    let end = async {
+        poll_fn(|context| stream.poll_shutdown(context)).await?;
+        let mut left = MAX_LEFTOVERS;
+        while leftovers && left > 0 {
+            let count = poll_fn(|context| {
+                let mut buffer = worker.read_buffer.borrow_mut();
+                stream.poll_read(context, &mut buffer)
+            })
+            .await?;
+            if count == 0 {
+                break;
+            }
+            left = left.saturating_sub(count);
+        }
+        io::Result::Ok(())
+    };
+    // Who doesn't take it has had the chance.
+    let _gone = timeout(FAREWELL, end).await;
+}
