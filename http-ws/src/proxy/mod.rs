@@ -1,9 +1,23 @@
-//! Whose request it is when a reverse proxy stands in front (H16).
+//! Whose request it is when a reverse proxy stands in front (H16): by a header of each request, or by the PROXY protocol's header at the
+//! beginning of the connection.
+//!
+//! The service calls [`client_address`], the connection [`preface`]; both only when the other end of the connection is a trusted proxy: nothing
+//! here asks who sent the bytes. `chain` walks along the proxies; `forwarded` takes RFC 7239's header apart; `protocol` is the PROXY protocol.
+//! Nothing is allocated, and no input takes more than one pass.
+//!
+//! Tests: `tests` for the headers, `protocol::tests`; fuzz target `proxy`.
 
-use std::net::IpAddr;
-use std::net::SocketAddr;
+mod chain;
+mod forwarded;
+mod protocol;
+#[cfg(test)]
+mod tests;
 
-use tracker_core::BlockList;
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
+pub use chain::{NoClientAddress, client_address};
+pub use protocol::{MAX_PREFACE, Preface, preface};
 
 /// In which header the trusted proxies name the client. One, not any: a proxy passes on what it doesn't set itself, and with it what clients
 /// make up.
@@ -17,43 +31,36 @@ pub enum ProxyHeader {
     Forwarded,
 }
 
-/// The proxy doesn't say who the client is, or nothing that can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoClientAddress;
+/// Not a header that names the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("proxy header \"{}\": expected x-forwarded-for, x-real-ip or forwarded", .0.escape_debug())]
+pub struct UnknownProxyHeader(String);
 
-/// The client's address from the values of all headers of that name, in their order: walked from the right past trusted proxies.
-///
-/// # Errors
-///
-/// [`NoClientAddress`].
-pub fn client_address<'a>(
-    _header: ProxyHeader,
-    _values: impl DoubleEndedIterator<Item = &'a [u8]>,
-    _trusted: &BlockList,
-) -> Result<IpAddr, NoClientAddress> {
-    unimplemented!()
+impl ProxyHeader {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::XForwardedFor, Self::XRealIp, Self::Forwarded];
+
+    /// The header's name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::XRealIp => "x-real-ip",
+            Self::Forwarded => "forwarded",
+        }
+    }
 }
 
-/// What stands at the beginning of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preface {
-    /// Not a whole header yet, but the beginning of one.
-    Incomplete,
-    /// A header of the PROXY protocol.
-    Header {
-        /// Its length in bytes.
-        len: usize,
-        /// The client; `None` when the proxy speaks for itself (LOCAL, UNKNOWN, an address family that isn't IP).
-        source: Option<SocketAddr>,
-    },
-    /// Not a header of the PROXY protocol, or a bad one.
-    Bad,
+impl Display for ProxyHeader {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
 }
 
-/// Bytes that a header of the PROXY protocol has at most: the caller needs no larger buffer.
-pub const MAX_PREFACE: usize = 1024;
+impl FromStr for ProxyHeader {
+    type Err = UnknownProxyHeader;
 
-/// Reads a header of the PROXY protocol, version 1 or 2, from the beginning of a connection.
-pub fn preface(_bytes: &[u8]) -> Preface {
-    unimplemented!()
+    fn from_str(name: &str) -> Result<Self, UnknownProxyHeader> {
+        let known = Self::ALL.into_iter().find(|header| header.name().eq_ignore_ascii_case(name));
+        known.ok_or_else(|| UnknownProxyHeader(name.to_owned()))
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Called by the parsers beside it; every byte of a query is in exactly one key or value, or is a separator. Tests: below, and in `tests`.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2_iter};
 
 /// The keys that mean something to this tracker, each with the `=` behind it.
 const KEYS: [&[u8]; 10] = [
@@ -45,11 +45,8 @@ impl<'a> Iterator for Parameters<'a> {
             if parameter.is_empty() {
                 continue;
             }
-            return Some(match memchr(b'=', parameter) {
-                // Further equals signs belong to the value.
-                Some(at) => (&parameter[..at], &parameter[at + 1..]),
-                None => (parameter, &[]),
-            });
+            // Further equals signs belong to the value.
+            return Some(around(parameter, memchr(b'=', parameter)).unwrap_or((parameter, &[])));
         }
     }
 }
@@ -57,15 +54,21 @@ impl<'a> Iterator for Parameters<'a> {
 /// The first parameter, and what follows its separator.
 #[inline]
 fn cut(query: &[u8]) -> (&[u8], &[u8]) {
-    let mut from = 0;
-    while let Some(at) = memchr2(b'&', b'?', &query[from..]) {
-        let (before, separator, rest) = (&query[..from + at], query[from + at], &query[from + at + 1..]);
-        if separator == b'&' || is_appended(rest) {
+    for at in memchr2_iter(b'&', b'?', query) {
+        if let Some((before, rest)) = around(query, Some(at))
+            && (query.get(at) == Some(&b'&') || is_appended(rest))
+        {
             return (before, rest);
         }
-        from += at + 1;
     }
     (query, &[])
+}
+
+/// What is before a byte, and what is behind it.
+#[inline]
+fn around(text: &[u8], at: Option<usize>) -> Option<(&[u8], &[u8])> {
+    let (before, rest) = text.split_at_checked(at?)?;
+    Some((before, rest.get(1..)?))
 }
 
 /// Whether the `?` before this separates parameters. It is an ordinary byte of a value (RFC 3986, section 3.4), an info hash's too, unless a
