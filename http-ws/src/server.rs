@@ -9,7 +9,7 @@ use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
@@ -153,8 +153,12 @@ fn run(
 /// How long no connection is accepted after one couldn't be, at first and at most.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 
+/// Attackers can bring it about, so it isn't logged each time.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 async fn accept(listener: tokio::net::TcpListener, endpoint: Endpoint, worker: Rc<Worker>) {
     let mut back_off = BACK_OFF[0];
+    let mut warned: Option<Instant> = None;
     loop {
         match listener.accept().await {
             Ok((stream, source)) => {
@@ -166,7 +170,8 @@ async fn accept(listener: tokio::net::TcpListener, endpoint: Endpoint, worker: R
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 worker.tally.count(Counter::AcceptErrors);
-                if back_off == BACK_OFF[0] {
+                if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                    warned = Some(Instant::now());
                     log::warn!(
                         "{}: accepting a connection: {error}; waiting for others to end (the limits are LimitNOFILE and http.max_connections)",
                         endpoint.address

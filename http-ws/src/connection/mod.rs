@@ -78,7 +78,8 @@ async fn serve_to_the_end(
     };
     if endpoint.proxy_protocol && proxied {
         let limit = worker.context.settings.request_timeout;
-        match timeout(limit, preface::read(&mut stream)).await {
+        // In a box, as most connections have none, and its buffer would be part of each one's task.
+        match timeout(limit, Box::pin(preface::read(&mut stream))).await {
             Ok(Ok(Some(source))) => client.address = Address::from(source.ip()),
             // The proxy speaks for itself.
             Ok(Ok(None)) => {}
@@ -181,6 +182,7 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
     let activity = Activity::new(worker.context.clock, &worker.answering);
     let mut wire = Wire::new(stream, Rc::clone(&activity), Rc::clone(worker));
     let mut timer = pin!(sleep(Duration::ZERO));
+    let mut parked = false;
     loop {
         let readable = poll_fn(|context| {
             if let Poll::Ready(result) = wire.stream.poll_readable(context) {
@@ -195,12 +197,18 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
         }
         let handler = Handler { worker: Rc::clone(worker), activity: Rc::clone(&activity), client };
         let mut http = Box::new(worker.http.serve_connection(wire, handler));
-        timer.as_mut().reset(Instant::now());
+        // The limit of an idle connection is too far away for a request.
+        if parked {
+            timer.as_mut().reset(Instant::now());
+        }
         let ended = poll_fn(|context| poll_http(&mut http, &mut timer, context, &activity, worker)).await;
         let parts = http.into_parts();
         wire = parts.io;
         match ended {
-            Ended::Parked => wire.ahead = parts.read_buf,
+            Ended::Parked => {
+                wire.ahead = parts.read_buf;
+                parked = true;
+            }
             Ended::Well => {
                 farewell(wire.stream, false, worker).await;
                 return None;
@@ -283,4 +291,19 @@ async fn farewell(mut stream: Stream, leftovers: bool, worker: &Worker) {
     };
     // Who doesn't take it has had the chance.
     let _gone = timeout(FAREWELL, end).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task has some words more, and tokio's part of a socket some 200 bytes.
+    #[test]
+    fn waiting_connection_costs_little_memory() {
+        fn size<F: Future>(_of: fn(TcpStream, SocketAddr, Endpoint, Rc<Worker>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(serve);
+        assert!(size <= 1280, "{size} bytes");
+    }
 }
