@@ -106,6 +106,10 @@ async fn serve_to_the_end(
         },
         (true, None) => return Some(Counter::TlsFailed),
     };
+    if client.turned_away {
+        // In a box, so that its timer isn't part of each connection's task.
+        return timeout(FAREWELL, Box::pin(requests(stream, client, worker))).await.ok().flatten();
+    }
     requests(stream, client, worker).await
 }
 
@@ -218,7 +222,11 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
                 return Some(match phase {
                     Phase::New | Phase::Idle => Counter::ClosedIdle,
                     Phase::Reading => Counter::ClosedSlowRequest,
-                    Phase::Answering => Counter::ClosedSlowReader,
+                    Phase::Answering => {
+                        // It would be kept and offered for minutes.
+                        wire.stream.forget_unsent();
+                        Counter::ClosedSlowReader
+                    }
                 });
             }
         }

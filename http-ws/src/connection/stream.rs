@@ -52,6 +52,16 @@ impl Stream {
         }
     }
 
+    /// The system forgets at once what isn't sent when this is dropped.
+    pub(crate) fn forget_unsent(&self) {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        // A socket that is broken already has nothing to forget.
+        let _broken = stream.set_zero_linger();
+    }
+
     /// Says that nothing more is sent.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

@@ -47,16 +47,18 @@ impl Read for Wire {
             if count == 0 {
                 return Poll::Ready(Ok(()));
             }
-            wire.activity.read();
             let bytes = place.get(..count).unwrap_or_default();
             match wire.escape.follow(bytes) {
                 None => {
+                    wire.activity.read();
                     buffer.put_slice(bytes);
                     return Poll::Ready(Ok(()));
                 }
                 Some(escaped) => wire.ahead = Bytes::from(escaped),
             }
         }
+        // What is left of the bytes behind an earlier request is the beginning of the next.
+        wire.activity.read();
         let count = wire.ahead.len().min(buffer.remaining());
         buffer.put_slice(wire.ahead.get(..count).unwrap_or_default());
         wire.ahead.advance(count);
