@@ -8,6 +8,7 @@
 //! - [`rows`] has the protocol's rows as data, [`run`] plays them;
 //! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`], [`raw`] and
 //!   [`client`] are clients there;
+//! - [`http`] has the same for HTTP: requests, strict readers, rows, a certificate authority;
 //! - [`skip`] is for tests that need what is missing.
 //!
 //! Nothing here uses the tracker's own parser, checksum or writer: a mistake there would hide itself.
@@ -29,6 +30,7 @@
 pub mod answer;
 pub mod client;
 pub mod daemon;
+pub mod http;
 pub mod netns;
 pub mod packet;
 pub mod payload;
