@@ -1,6 +1,6 @@
 //! Why certificate and key can't be used, in an operator's words: the file, what is wrong with it, and the fix.
 //!
-//! Tests: `tests/tls_files.rs` reads each sentence.
+//! Tests: `tests/tls/refusals.rs` reads each sentence.
 
 use std::io;
 use std::path::PathBuf;
@@ -115,17 +115,23 @@ pub enum Reason {
         /// Whose certificate is first.
         first: String,
     },
-    /// The bundle can't be opened with this password.
-    #[error("the password is wrong ({password}); correct `pkcs12_password_file`")]
+    /// The bundle has another password.
+    #[error("can't be opened with {with}; correct `pkcs12_password_file`")]
     WrongPassword {
-        /// Where the password comes from.
-        password: String,
+        /// What was tried.
+        with: String,
     },
     /// The bundle can't be read.
     #[error(
-        "can't be read as PKCS#12: {0}; write it again, for example with `openssl pkcs12 -export -in CHAIN -inkey KEY -out BUNDLE`"
+        "can't be read as PKCS#12 with {with}: {found}; correct `pkcs12_password_file`, or write the bundle again, for example with \
+         `openssl pkcs12 -export -in CHAIN -inkey KEY -out BUNDLE`"
     )]
-    BrokenBundle(String),
+    BrokenBundle {
+        /// The password that was tried.
+        with: String,
+        /// What the reader stumbled over.
+        found: String,
+    },
     /// The bundle holds certificates alone.
     #[error("no private key in it; export it again, together with the key")]
     NoKeyInBundle,

@@ -122,3 +122,62 @@ fn sorted(mut certificates: Vec<Parsed>, key: &dyn SigningKey) -> Option<Vec<Par
     }
     Some(chain)
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    /// What is said of a chain of certificates that sign themselves, with these first and last years.
+    fn complaints(chain: &[(&str, [i32; 2])]) -> Vec<String> {
+        let mut pem = String::new();
+        let mut keys = Vec::new();
+        for (name, [first, last]) in chain {
+            let mut parameters = CertificateParams::default();
+            parameters.distinguished_name.push(DnType::CommonName, *name);
+            (parameters.not_before, parameters.not_after) =
+                (date_time_ymd(*first, 1, 2), date_time_ymd(*last, 12, 31));
+            let key = KeyPair::generate().expect("random numbers");
+            pem += &parameters.self_signed(&key).expect("good parameters").pem();
+            keys.push(key);
+        }
+        pem += &keys.first().expect("at least one").serialize_pem();
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("both.pem");
+        std::fs::write(&path, pem).expect("it can be written");
+        let files = Files::Separate { certificate: path.clone(), private_key: path };
+        let provider = rustls::crypto::ring::default_provider();
+        Identity::read(&files, &provider).unwrap_or_else(|error| panic!("{error}")).complaints
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_good_certificate() {
+        assert_eq!(complaints(&[("a", [2000, 2095])]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn dates_that_clients_refuse_are_complained_of_and_served() {
+        assert_eq!(
+            complaints(&[("a", [2000, 2020])]),
+            ["certificate CN=a expired on 2020-12-31: clients will refuse it; renew it and reload"]
+        );
+        assert_eq!(
+            complaints(&[("a", [2090, 2095])]),
+            [
+                "certificate CN=a is valid from 2090-01-02 on: clients will refuse it until then; is the clock right?"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_chain_with_a_gap_is_complained_of_and_served() {
+        assert_eq!(
+            complaints(&[("a", [2000, 2095]), ("b", [2000, 2095])]),
+            [
+                "certificate 2 of the chain (CN=b) isn't of the issuer of the one before it (CN=a): some clients will refuse the chain; \
+                 order it from the server's certificate up"
+            ]
+        );
+    }
+}

@@ -5,9 +5,9 @@
 //! from before a reload resume sessions after it.
 //!
 //! In reading order: `files`, `pem_der` and `pkcs12` read; `certificate` says what was read; `identity` checks that it belongs together;
-//! `resolver` hands it to rustls; [`error`] has every refusal; [`self_signed`] makes certificates for trying out.
+//! `resolver` hands it to rustls; [`Error`] is every refusal; [`self_signed()`] makes certificates for trying out.
 //!
-//! Tests: `tests/tls_files.rs` (formats and refusals), `tests/tls_handshake.rs` (versions, resumption, reload), `tests/tls_memory.rs`.
+//! Tests: `tests/tls/` (formats, refusals, handshakes, reload), `tests/tls_memory.rs`, and in `identity` (what is odd but served).
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub use error::{Content, Error, Reason};
 pub use files::Files;
 use identity::Identity;
 use resolver::Resolver;
-pub use self_signed::{SelfSigned, self_signed};
+pub use self_signed::{Error as SelfSignedError, SelfSigned, self_signed};
 
 mod certificate;
 mod error;
@@ -28,7 +28,7 @@ mod identity;
 mod pem_der;
 mod pkcs12;
 mod resolver;
-pub mod self_signed;
+mod self_signed;
 
 /// What the handshakes of all workers need.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Certificates and keys in files of their own, as PEM or as DER.
 //!
-//! Called by `identity`. What a file is is told by its content, never by its name.
+//! Called by `identity`. What a file holds is told by its content, never by its name. Tests: `tests/tls/files.rs` and `refusals.rs`.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Certificate and key together in a PKCS#12 bundle.
 //!
 //! Called by `identity`. Bundles name what belongs together by ids and names that not every program writes; here the certificate is the
-//! one that has the key's public half, and the chain follows the issuers.
+//! one that has the key's public half, and the chain follows the issuers. Tests: `tests/tls/files.rs` and `refusals.rs`.
 
 use std::path::Path;
 
@@ -24,15 +24,15 @@ pub(super) fn read(
     let blame = |reason| Error::File { what: Content::Bundle, path: path.to_owned(), reason };
     let bytes = files::read(Content::Bundle, path)?;
     let password = password_file.map(password).transpose()?.unwrap_or_default();
+    let with = match password_file {
+        Some(file) => format!("the password in {}", file.display()),
+        None => "an empty password, since none is configured".to_owned(),
+    };
     let archive = Pkcs12Archive::from_pkcs12(&bytes, &password).map_err(|error| {
         blame(match error {
-            BundleError::MacError(_) | BundleError::UnpadError => Reason::WrongPassword {
-                password: match password_file {
-                    Some(file) => format!("read from {}", file.display()),
-                    None => "none is configured".to_owned(),
-                },
-            },
-            other => Reason::BrokenBundle(other.to_string()),
+            BundleError::MacError(_) => Reason::WrongPassword { with },
+            // Without a MAC a wrong password shows in whatever the decrypted bytes look like.
+            other => Reason::BrokenBundle { with, found: other.to_string() },
         })
     })?;
     let key = archive.keys.first().ok_or_else(|| blame(Reason::NoKeyInBundle))?;

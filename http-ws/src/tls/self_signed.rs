@@ -1,6 +1,6 @@
 //! A certificate that the tracker signs itself, for trying out: clients refuse it unless they are told to trust it.
 //!
-//! Called by `tracker-user tls self-signed`. Nothing that exists is ever overwritten. Tests: `tests/tls_self_signed.rs`.
+//! Called by `tracker-user tls self-signed`. Nothing that exists is ever overwritten. Tests: `tests/tls/self_signed.rs`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
