@@ -1,6 +1,6 @@
 //! Files that are refused: each sentence names the file and the fix.
 
-use http_ws::tls::{Error, Files, Reason};
+use http_ws::tls::{Error, Files, Reason, Tls};
 use tracker_testkit::skip::must_skip;
 
 use crate::support::{Authority, Directory, OPENSSL, Server, bundle, refusal, separate};
@@ -242,4 +242,47 @@ fn bundles_with_a_wrong_password_or_something_missing() {
     let text = refused(Some(&good));
     assert!(text.starts_with("can't be read as PKCS#12 with the password in "), "{text}");
     assert!(text.ends_with("`openssl pkcs12 -export -in CHAIN -inkey KEY -out BUNDLE`"), "{text}");
+}
+
+/// A reload happens in a tracker that is running: whatever lies in the files, it must not take the process with it.
+#[test]
+fn damage_is_never_a_panic() {
+    let setup = Setup::new();
+    let certificate = setup.server.certificate.der().to_vec();
+    let key = setup.server.key.serialized_der().to_vec();
+    let mut store = p12_keystore::KeyStore::new();
+    let entry = p12_keystore::PrivateKeyChain::new(
+        "id",
+        p12_keystore::PrivateKey::from_der(&key).expect("PKCS#8"),
+        [p12_keystore::Certificate::from_der(&certificate).expect("a certificate")],
+    );
+    store.add_entry("tracker", p12_keystore::KeyStoreEntry::PrivateKeyChain(entry));
+    let bundled =
+        store.writer("").encryption_iterations(1).mac_iterations(1).write().expect("it can be encrypted");
+
+    let path = |name| setup.directory.at(name);
+    let (good_certificate, good_key) = (path("certificate.pem"), path("private-key.pem"));
+    let cases = [
+        (certificate, "damaged.der", separate(path("damaged.der"), good_key)),
+        (
+            setup.server.chain.into_bytes(),
+            "damaged.pem",
+            separate(path("damaged.pem"), path("private-key.pem")),
+        ),
+        (key, "damaged-key.der", separate(good_certificate, path("damaged-key.der"))),
+        (bundled, "damaged.p12", bundle(path("damaged.p12"), None)),
+    ];
+    for (content, name, files) in cases {
+        // Each kind of damage at every 20th byte: all of it at all of them takes a minute, and has passed.
+        for index in (0..content.len()).step_by(5) {
+            let (before, behind) = content.split_at(index);
+            setup.directory.write(name, before);
+            assert!(Tls::load(files.clone()).is_err() || name.ends_with(".pem"), "{name}, {index} bytes");
+            let (old, behind) = behind.split_first().expect("the index is below the length");
+            let new = [old ^ 1, old ^ 0x80, 0, 0xff][index / 5 % 4];
+            setup.directory.write(name, [before, &[new], behind].concat());
+            // Much of a certificate can be changed without anybody but clients noticing it.
+            drop(Tls::load(files.clone()));
+        }
+    }
 }
