@@ -5,7 +5,7 @@
 //! headers of reverse proxies have them, too). Values are decoded once all keys have been seen, so the order of keys never matters; of equal
 //! ones the last counts. Keys are compared as they are: no client escapes them.
 //!
-//! Tests: `tests` has queries of real clients and compares with a parser that is simple; fuzz target `query`.
+//! Tests: `tests` has the rows, queries of real clients, and a comparison with a parser that is simple; fuzz target `query`.
 
 pub(crate) mod address;
 mod announce;
