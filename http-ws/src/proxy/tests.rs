@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use proptest::prelude::*;
 use tracker_core::BlockList;
 
 use super::*;
@@ -98,4 +99,111 @@ fn a_header_is_known_by_its_name_in_any_case() {
         error.to_string(),
         "proxy header \"x-forwared-for\": expected x-forwarded-for, x-real-ip or forwarded"
     );
+}
+
+/// A proxy of [`trusted`].
+fn any_trusted() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![
+        any::<[u8; 3]>().prop_map(|[a, b, c]| IpAddr::from([10, a, b, c])),
+        any::<u16>().prop_map(|last| IpAddr::from([0x2001, 0xdb8, 0xf, 0, 0, 0, 0, last])),
+    ]
+}
+
+/// Somebody else.
+fn any_other() -> impl Strategy<Value = IpAddr> {
+    any::<IpAddr>().prop_map(|ip| ip.to_canonical()).prop_filter("a trusted one", |&ip| {
+        !trusted().blocks(&tracker_common::connection_id::Address::from(ip))
+    })
+}
+
+/// An address as proxies may write it in `X-Forwarded-For`.
+fn written(ip: IpAddr, form: u8) -> String {
+    match (ip, form % 3) {
+        (_, 0) => ip.to_string(),
+        (IpAddr::V4(v4), 1) => format!("{v4}:{form}"),
+        (IpAddr::V4(v4), _) => v4.to_ipv6_mapped().to_string(),
+        (IpAddr::V6(v6), 1) => format!("[{v6}]"),
+        (IpAddr::V6(v6), _) => format!("[{v6}]:{form}"),
+    }
+}
+
+/// An element of `Forwarded`, which needs quotes around colons.
+fn element(ip: IpAddr, form: u8) -> String {
+    let node = match (ip, form % 3) {
+        (IpAddr::V4(v4), 0) => v4.to_string(),
+        (IpAddr::V4(v4), _) => format!("\"{v4}:_{form}\""),
+        (IpAddr::V6(v6), 0) => format!("\"[{v6}]\""),
+        (IpAddr::V6(v6), _) => format!("\"[{v6}]:{form}\""),
+    };
+    match form % 4 {
+        0 => format!("for={node}"),
+        1 => format!("For={node};proto=https;host=\"a,b;for=\\\"x\""),
+        2 => format!("by=unknown; FOR={node}"),
+        _ => format!("x=y;fOR={node};;"),
+    }
+}
+
+/// Words on lines: a new line, or a comma, between any two.
+fn lines(words: &[String], breaks: u32) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        match lines.last_mut() {
+            Some(line) if breaks >> (index % 32) & 1 == 0 => *line += &format!(", {word}"),
+            _ => lines.push(word.clone()),
+        }
+    }
+    lines
+}
+
+proptest! {
+    #[test]
+    fn the_client_is_found_behind_any_chain_of_trusted_proxies(
+        made_up in "[ -~]{0,40}",
+        who in any_other(),
+        proxies in prop::collection::vec(any_trusted(), 0..6),
+        forms: [u8; 6],
+        breaks: u32,
+    ) {
+        let chain = || std::iter::once(who).chain(proxies.iter().copied()).zip(forms);
+        let words: Vec<String> = chain().map(|(ip, form)| written(ip, form)).collect();
+        let told: Vec<String> = std::iter::once(made_up.clone()).chain(words).collect();
+        let told = lines(&told, breaks);
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        prop_assert_eq!(client(ProxyHeader::XForwardedFor, &told), Ok(who));
+
+        // Quotes that are left open swallow what follows on the line: an error, but never another client.
+        let words: Vec<String> = std::iter::once(made_up).chain(chain().map(|(ip, form)| element(ip, form))).collect();
+        let told = lines(&words, breaks);
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        let found = client(ProxyHeader::Forwarded, &told);
+        if words[0].contains('"') && breaks >> 1 & 1 == 0 {
+            prop_assert!(found == Ok(who) || found == Err(NoClientAddress), "{:?}", found);
+        } else {
+            prop_assert_eq!(found, Ok(who));
+        }
+    }
+
+    #[test]
+    fn the_leftmost_of_trusted_proxies_is_the_client(
+        proxies in prop::collection::vec(any_trusted(), 1..6),
+        forms: [u8; 6],
+        breaks: u32,
+    ) {
+        let expected = Ok(proxies[0]);
+        let words: Vec<String> = proxies.iter().zip(forms).map(|(ip, form)| written(*ip, form)).collect();
+        let told = lines(&words, breaks);
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        prop_assert_eq!(client(ProxyHeader::XForwardedFor, &told), expected);
+        let words: Vec<String> = proxies.iter().zip(forms).map(|(ip, form)| element(*ip, form)).collect();
+        let told = lines(&words, breaks);
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        prop_assert_eq!(client(ProxyHeader::Forwarded, &told), expected);
+    }
+
+    #[test]
+    fn any_bytes_are_a_client_or_an_error(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..4)) {
+        for header in ProxyHeader::ALL {
+            let _ = client_address(header, lines.iter().map(Vec::as_slice), &trusted());
+        }
+    }
 }
