@@ -8,11 +8,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{AccessMode, Config, XdpAnswer, XdpMode};
 
-/// A BitTorrent tracker that answers UDP inside the kernel.
+/// A BitTorrent tracker that answers UDP inside the kernel, HTTP and HTTPS beside it.
 #[derive(Debug, Parser)]
 #[command(name = "tracker-user", version, args_conflicts_with_subcommands = false)]
 #[command(
-    after_help = "Start:   sudo tracker-user --iface eth0\nStop:    Ctrl-C or SIGTERM\nReload the lists: SIGHUP or SIGUSR1"
+    after_help = "Start:   sudo tracker-user --iface eth0\nStop:    Ctrl-C or SIGTERM\nReload lists and certificate: SIGHUP or SIGUSR1"
 )]
 pub struct Cli {
     /// Attach the XDP program to this interface; may be given several times
@@ -57,6 +57,23 @@ pub enum Command {
     /// Ask and change a running tracker
     #[command(subcommand)]
     Map(MapCommand),
+    /// Certificates for HTTPS
+    #[command(subcommand)]
+    Tls(TlsCommand),
+}
+
+/// `tracker-user tls …`.
+#[derive(Debug, Subcommand)]
+pub enum TlsCommand {
+    /// Make a certificate for trying HTTPS out, with its key, and say how to configure it
+    SelfSigned {
+        /// Where to put both; files that are there are left alone, and it is an error
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Host names and addresses that clients use; none: this machine's name, localhost, 127.0.0.1 and ::1
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 /// `tracker-user config …`.

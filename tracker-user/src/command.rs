@@ -7,10 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::cli::{AccessCommand, Cli, Command, ConfigCommand, MapCommand};
+use crate::cli::{AccessCommand, Cli, Command, ConfigCommand, MapCommand, TlsCommand};
 use crate::config::Config;
 use crate::control::{Request, Response, ask};
 use crate::daemon;
+use crate::tls_command;
 
 /// Does what the arguments say.
 ///
@@ -25,6 +26,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         }
         Some(Command::Config(ConfigCommand::Print)) => print_configuration(cli),
         None if cli.print => print_configuration(cli),
+        Some(Command::Tls(TlsCommand::SelfSigned { directory, names })) => {
+            print(&tls_command::self_signed(directory, names)?)
+        }
         Some(Command::Map(command)) => map(&cli.configuration()?.control.socket, command),
         None => daemon::run(&cli.configuration()?),
     }

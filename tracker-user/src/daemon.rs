@@ -21,21 +21,23 @@ use tracker_common::settings::Endpoints;
 use crate::bpf::Kernel;
 use crate::config::Config;
 use crate::control::{self, Request, Response};
+use crate::http::{self, Http};
 use crate::in_kernel::{self, Served};
 use crate::interface::Interface;
 use crate::lists::Lists;
+use crate::ready::{self, Listens};
+use crate::signals;
 use crate::state::State;
 use crate::stats::{self, Stats};
 use crate::udp::bind::{self, Bound};
 use crate::udp::worker::{self, Tally, WorkerContext};
 use crate::writer_thread::Writer;
-use crate::{ready, signals};
 
 /// Something that the main loop has to deal with.
 pub enum Event {
     /// A signal to stop, by name.
     Stop(&'static str),
-    /// A signal to reload the lists, by name.
+    /// A signal to reload lists and certificate, by name.
     Reload(&'static str),
     /// A request over the control socket, and where its answer goes.
     Request(Request, SyncSender<Response>),
@@ -77,6 +79,7 @@ struct Daemon {
     lists: Lists,
     control: Result<control::Listener, String>,
     writer: Writer,
+    http: Http,
     workers: Vec<JoinHandle<()>>,
     tallies: Vec<Arc<Tally>>,
     stopping: Arc<AtomicBool>,
@@ -86,14 +89,17 @@ impl Daemon {
     fn start(config: &Config, events: &Sender<Event>) -> anyhow::Result<Self> {
         let interfaces = in_kernel::find_interfaces(&config.xdp.interfaces)?;
         let bound = bind::bind_all(&config.udp)?;
+        let http = http::prepare(config)?;
         let control = listen(config)?;
         let state = State::open(&config.state_directory);
         let keys = state.connection_id_keys()?;
         let lists = Lists::load(config, state)?;
         let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
         let (table, ring) = in_kernel::table(&mut kernel, config)?;
-        let workers = bound.iter().map(|bound| bound.sockets.len()).sum();
-        let (writer, mut sinks) = Writer::start(config, table, ring, workers, events.clone())?;
+        let sockets: usize = bound.iter().map(|bound| bound.sockets.len()).sum();
+        let (writer, mut sinks) =
+            Writer::start(config, table, ring, sockets + http.workers(), events.clone())?;
+        let sinks_of_http = sinks.split_off(sockets);
 
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
         let mut endpoints = Vec::new();
@@ -124,6 +130,7 @@ impl Daemon {
                 })?);
             }
         }
+        let http = http.start(config, writer.reader(), lists.shared(), sinks_of_http, events.clone())?;
         if let Ok(listener) = &control {
             listener.serve(events.clone()).context("control socket")?;
         }
@@ -137,6 +144,7 @@ impl Daemon {
             lists,
             control,
             writer,
+            http,
             workers,
             tallies,
             stopping,
@@ -152,7 +160,9 @@ impl Daemon {
             .filter(|served| served.result.mode != "off")
             .map(|served| served.interface.clone())
             .collect();
-        let urls = ready::announce_urls(&self.bound, &locals, |index| ready::is_served(&served, index));
+        let udp = self.bound.iter().map(|&address| Listens::Udp(address));
+        let http = self.http.endpoints().iter().map(|&endpoint| Listens::Http(endpoint));
+        let places = ready::places(udp.chain(http), &locals, |index| ready::is_served(&served, index));
         let interfaces: Vec<String> =
             self.interfaces.iter().map(|served| served.result.to_string()).collect();
         let control = match &self.control {
@@ -160,7 +170,7 @@ impl Daemon {
             Err(reason) => format!("off ({reason})"),
         };
         // Nobody has to read it.
-        let _closed = ready::write(&mut io::stdout().lock(), &urls, &interfaces, &control);
+        let _closed = ready::write(&mut io::stdout().lock(), &places, &interfaces, &control);
     }
 
     /// The main loop.
@@ -173,7 +183,7 @@ impl Daemon {
                     return Ok(());
                 }
                 Ok(Event::Reload(signal)) => {
-                    log::info!("{signal}: reloading the lists");
+                    log::info!("{signal}: reloading lists and certificate");
                     self.reload();
                 }
                 Ok(Event::Request(request, reply)) => {
@@ -197,6 +207,7 @@ impl Daemon {
             kernel.detach();
         }
         drop(self.control);
+        self.http.stop();
         for worker in self.workers {
             if worker.join().is_err() {
                 log::error!("a socket worker panicked");
@@ -214,6 +225,11 @@ impl Daemon {
         }
         if let Err(error) = self.lists_changed() {
             log::error!("{error:#}");
+        }
+        match self.http.reload_certificate() {
+            Some(Ok(sentence)) => log::info!("tls: {sentence}"),
+            Some(Err(error)) => log::error!("tls: {error:#}; the certificate stays as it was"),
+            None => {}
         }
     }
 
@@ -256,6 +272,7 @@ impl Daemon {
             kernel: kernel.as_ref().map(stats::by_name).unwrap_or_default(),
             sockets: stats::by_name(&sockets),
             answers_refused,
+            http: self.http.numbers(),
             swarm: self.writer.numbers(),
             access_list: self.lists.access_stats(),
             blocked_networks: self.lists.blocked_networks(),

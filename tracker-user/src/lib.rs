@@ -3,16 +3,17 @@
 //! In reading order:
 //!
 //! - [`cli`], [`config`]: what an operator says.
-//! - [`command`]: the verbs that end: `config …`, `map …`.
+//! - [`command`]: the verbs that end: `config …`, `map …`, `tls …`, the last in [`tls_command`].
 //! - [`daemon`]: the start order, the main loop, the stop.
-//! - [`udp`]: sockets and their workers; [`writer_thread`]: the thread that applies their events to the swarm table.
+//! - [`udp`]: sockets and their workers; [`http`]: the sockets, certificate and descriptors of `http-ws`; [`ports`]: who has a port;
+//!   [`writer_thread`]: the thread that applies their events to the swarm table.
 //! - [`bpf`]: the XDP program and its maps; `in_kernel`: what it is given to do; [`interface`], [`privileges`]: what it can be
 //!   attached to, and by whom.
 //! - [`lists`]: the access list and the block list, in files, in the sockets' sets and in the kernel; [`state`]: what else survives a
 //!   restart.
 //! - [`control`], [`stats`], [`signals`], [`ready`]: how the running tracker is asked, and what it tells.
 //!
-//! Threads: the main loop (owner of lists, maps and links; the only one that changes what operators see), one worker a socket,
+//! Threads: the main loop (owner of lists, maps and links; the only one that changes what operators see), one worker a UDP socket, HTTP's workers,
 //! the writer, one that makes the swarm table's memory ahead of it (where a program reads the table), one for signals, one for the
 //! control socket. They are joined by channels, one event queue a worker, the program's ring of events, and lists that are swapped whole.
 //!
@@ -35,9 +36,11 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod http;
 mod in_kernel;
 pub mod interface;
 pub mod lists;
+pub mod ports;
 pub mod privileges;
 pub mod ready;
 pub mod signals;

@@ -5,16 +5,52 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
+use http_ws::Endpoint;
+
+use crate::config::Listen;
 use crate::interface::{Interface, InterfaceAddress};
 
-/// The announce URLs of the bound addresses, wildcards expanded to the addresses of the interfaces that `served` lets through.
-pub fn announce_urls(
-    bound: &[SocketAddr],
+/// Something that listens.
+#[derive(Clone, Copy, Debug)]
+pub enum Listens {
+    /// UDP sockets.
+    Udp(SocketAddr),
+    /// HTTP, HTTPS, or either behind a proxy.
+    Http(Endpoint),
+}
+
+impl Listens {
+    const fn address(self) -> SocketAddr {
+        match self {
+            Self::Udp(address) | Self::Http(Endpoint { address, .. }) => address,
+        }
+    }
+
+    /// The line about it; nobody can announce where the PROXY protocol is spoken.
+    fn line(self, address: SocketAddr) -> String {
+        match self {
+            Self::Udp(_) => format!("announce udp://{address}/announce"),
+            Self::Http(endpoint) => {
+                let listen = Listen(Endpoint { address, ..endpoint });
+                if endpoint.proxy_protocol {
+                    format!("listen {listen}")
+                } else {
+                    format!("announce {listen}/announce")
+                }
+            }
+        }
+    }
+}
+
+/// A line for each place where clients reach the tracker, wildcards expanded to the addresses of the interfaces that `served` lets through.
+pub fn places(
+    bound: impl IntoIterator<Item = Listens>,
     addresses: &[InterfaceAddress],
     served: impl Fn(u32) -> bool,
 ) -> Vec<String> {
-    let mut urls = Vec::new();
-    for address in bound {
+    let mut lines = Vec::new();
+    for listens in bound {
+        let address = listens.address();
         let mut expanded: Vec<SocketAddr> = Vec::new();
         if address.ip().is_unspecified() {
             expanded.extend(
@@ -29,12 +65,12 @@ pub fn announce_urls(
             );
         }
         if expanded.is_empty() {
-            expanded.push(*address);
+            expanded.push(address);
         }
-        urls.extend(expanded.iter().map(|address| format!("udp://{address}/announce")));
+        lines.extend(expanded.into_iter().map(|address| listens.line(address)));
     }
-    urls.dedup();
-    urls
+    lines.dedup();
+    lines
 }
 
 /// A link-local address means something only together with an interface of the client, which no URL can name.
@@ -45,14 +81,19 @@ fn has_url(ip: IpAddr) -> bool {
     }
 }
 
-/// Writes the lines: announce URLs, interfaces with what became of them, the control socket, how to stop, `ready`.
+/// Writes the lines: places, interfaces with what became of them, the control socket, how to stop, `ready`.
 ///
 /// # Errors
 ///
 /// Those of writing; a closed stdout doesn't concern a tracker, so callers may ignore them.
-pub fn write(out: &mut impl Write, urls: &[String], interfaces: &[String], control: &str) -> io::Result<()> {
-    for url in urls {
-        writeln!(out, "announce {url}")?;
+pub fn write(
+    out: &mut impl Write,
+    places: &[String],
+    interfaces: &[String],
+    control: &str,
+) -> io::Result<()> {
+    for place in places {
+        writeln!(out, "{place}")?;
     }
     for interface in interfaces {
         writeln!(out, "xdp {interface}")?;
@@ -76,36 +117,62 @@ mod tests {
         InterfaceAddress { interface, ip: ip.parse().expect("an address") }
     }
 
-    fn address(text: &str) -> SocketAddr {
-        text.parse().expect("an address")
+    fn udp(text: &str) -> Listens {
+        Listens::Udp(text.parse().expect("an address"))
     }
 
     #[test]
     fn wildcards_are_expanded_to_the_served_interfaces() {
         let locals =
             [local(1, "127.0.0.1"), local(2, "192.0.2.1"), local(2, "fe80::1"), local(2, "2001:db8::1")];
-        let bound = [address("0.0.0.0:6969"), address("[::]:6969"), address("127.0.0.1:80")];
+        let bound = [udp("0.0.0.0:6969"), udp("[::]:6969"), udp("127.0.0.1:80")];
         assert_eq!(
-            announce_urls(&bound, &locals, |index| index == 2),
+            places(bound, &locals, |index| index == 2),
             [
-                "udp://192.0.2.1:6969/announce",
-                "udp://[2001:db8::1]:6969/announce",
-                "udp://127.0.0.1:80/announce"
+                "announce udp://192.0.2.1:6969/announce",
+                "announce udp://[2001:db8::1]:6969/announce",
+                "announce udp://127.0.0.1:80/announce"
             ]
         );
-        assert_eq!(announce_urls(&bound[..1], &locals, |_| true).len(), 2);
+        assert_eq!(places([bound[0]], &locals, |_| true).len(), 2);
     }
 
     #[test]
     fn wildcard_without_any_address_stays() {
-        assert_eq!(announce_urls(&[address("[::]:1")], &[], |_| true), ["udp://[::]:1/announce"]);
+        assert_eq!(places([udp("[::]:1")], &[], |_| true), ["announce udp://[::]:1/announce"]);
+    }
+
+    #[test]
+    fn http_has_announce_urls_except_behind_the_proxy_protocol() {
+        let locals = [local(1, "192.0.2.1")];
+        let http = |address: &str, tls, proxy_protocol| {
+            Listens::Http(Endpoint { address: address.parse().expect("an address"), tls, proxy_protocol })
+        };
+        let bound = [
+            http("0.0.0.0:80", false, false),
+            http("[::1]:443", true, false),
+            http("127.0.0.1:81", false, true),
+        ];
+        assert_eq!(
+            places(bound, &locals, |_| true),
+            [
+                "announce http://192.0.2.1:80/announce",
+                "announce https://[::1]:443/announce",
+                "listen proxy+http://127.0.0.1:81"
+            ]
+        );
     }
 
     #[test]
     fn lines_end_with_ready() {
         let mut out = Vec::new();
-        write(&mut out, &["udp://127.0.0.1:1/announce".to_owned()], &["lo generic".to_owned()], "/run/c")
-            .expect("memory");
+        write(
+            &mut out,
+            &["announce udp://127.0.0.1:1/announce".to_owned()],
+            &["lo generic".to_owned()],
+            "/run/c",
+        )
+        .expect("memory");
         assert_eq!(
             String::from_utf8(out).expect("text"),
             "announce udp://127.0.0.1:1/announce\nxdp lo generic\ncontrol /run/c\nstop with Ctrl-C or SIGTERM\nready\n"

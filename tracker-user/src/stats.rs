@@ -25,6 +25,8 @@ pub struct Stats {
     pub sockets: BTreeMap<String, u64>,
     /// Answers that the kernel refused to send for a socket worker.
     pub answers_refused: u64,
+    /// What became of HTTP's requests, connections and TLS handshakes, all workers together; empty without HTTP.
+    pub http: BTreeMap<String, u64>,
     /// The swarm table in numbers, and its events: how many came which way, how full the program's ring is, and how many were lost
     /// because a queue to the writer was full. (A full ring loses nothing: those packets are counted as `pass_event_ring`.)
     pub swarm: BTreeMap<String, u64>,
@@ -97,9 +99,13 @@ impl Display for Stats {
                 writeln!(out, "  {:<24}{:>20}{:>20}", verdict.name(), count(&self.kernel), sockets)?;
             }
         }
-        writeln!(out, "\nswarm table")?;
-        for (name, number) in &self.swarm {
-            writeln!(out, "  {name:<30}{number:>14}")?;
+        for (title, numbers) in [("http", &self.http), ("swarm table", &self.swarm)] {
+            if !numbers.is_empty() {
+                writeln!(out, "\n{title}")?;
+            }
+            for (name, number) in numbers {
+                writeln!(out, "  {name:<34}{number:>10}")?;
+            }
         }
         writeln!(out)?;
         writeln!(out, "{:<26}{:>20}", "answers not sent", self.answers_refused)?;

@@ -3,16 +3,16 @@
 //! Tests are below.
 
 use std::fmt::{self, Display, Formatter};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
+use http_ws::endpoint::BadEndpoint;
 use http_ws::proxy;
 use http_ws::tls::Files;
 use http_ws::{Endpoint, Settings};
 use serde::{Deserialize, Serialize};
-use tracker_core::block_list::Network;
+use tracker_core::block_list::{BadNetwork, Network};
 
 use super::{Config, Refusal, within};
 
@@ -105,30 +105,15 @@ impl Listen {
 
 impl Display for Listen {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let Endpoint { address, tls, proxy_protocol } = self.0;
-        let (proxy, scheme) =
-            (if proxy_protocol { "proxy+" } else { "" }, if tls { "https" } else { "http" });
-        write!(out, "{proxy}{scheme}://{address}")
+        self.0.fmt(out)
     }
 }
 
 impl TryFrom<String> for Listen {
-    type Error = String;
+    type Error = BadEndpoint;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        let (proxy_protocol, rest) = match text.strip_prefix("proxy+") {
-            Some(rest) => (true, rest),
-            None => (false, text.as_str()),
-        };
-        let (tls, address) = match (rest.strip_prefix("http://"), rest.strip_prefix("https://")) {
-            (Some(address), _) => (false, address),
-            (_, Some(address)) => (true, address),
-            _ => return Err(format!("`{text}` is no address to listen on: expected http://ADDRESS:PORT")),
-        };
-        let address = address
-            .parse()
-            .map_err(|_| format!("`{text}` is no address to listen on: expected http://ADDRESS:PORT"))?;
-        Ok(Self(Endpoint { address, tls, proxy_protocol }))
+    fn try_from(text: String) -> Result<Self, BadEndpoint> {
+        text.parse().map(Self)
     }
 }
 
@@ -143,19 +128,11 @@ impl From<Listen> for String {
 #[serde(try_from = "String", into = "String")]
 pub struct TrustedProxy(pub Network);
 
-impl FromStr for TrustedProxy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Network::parse(text).map(Self).map_err(|bad| bad.to_string())
-    }
-}
-
 impl TryFrom<String> for TrustedProxy {
-    type Error = String;
+    type Error = BadNetwork;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
+    fn try_from(text: String) -> Result<Self, BadNetwork> {
+        Network::parse(&text).map(Self)
     }
 }
 
@@ -197,11 +174,6 @@ impl Http {
         let refuse = |reason: String| Err(("http.listen", reason));
         for (i, listen) in self.listen.iter().enumerate() {
             let address = listen.0.address;
-            if let IpAddr::V4(v4) = address.ip().to_canonical()
-                && address.is_ipv6()
-            {
-                return refuse(format!("{address} is an IPv4 address: write {v4}:{}", address.port()));
-            }
             if let Some(other) = self.listen[..i].iter().find(|other| meet(other.0.address, address)) {
                 return match other.0.address == address {
                     true => refuse(format!("{address} is listed twice")),
@@ -348,7 +320,7 @@ mod tests {
             (r#"["http://127.0.0.1:80", "https://127.0.0.1:80"]"#, "127.0.0.1:80 is listed twice"),
             (r#"["http://0.0.0.0:80", "http://127.0.0.1:80"]"#, "share a port"),
             (r#"["http://[::1]:80", "http://[::]:80"]"#, "share a port"),
-            (r#"["http://[::ffff:192.0.2.1]:80"]"#, "write 192.0.2.1:80"),
+            (r#"["http://[::ffff:192.0.2.1]:80", "http://192.0.2.1:80"]"#, "192.0.2.1:80 is listed twice"),
             (r#"["https://0.0.0.0:443"]"#, "needs a certificate"),
             (r#"["proxy+http://0.0.0.0:80"]"#, "needs http.trusted_proxies"),
         ] {

@@ -4,16 +4,15 @@
 //! would also let a second tracker of the same user join and take a share of the requests; so each port is first bound once
 //! without it. Tests are below.
 
-use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::MetadataExt as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::Udp;
+use crate::ports::{self, Transport, no_ipv6};
 use crate::udp::sys::{self, Family};
 
 /// How long a worker may wait for requests before it looks whether it should stop.
@@ -53,11 +52,6 @@ pub fn bind_all(config: &Udp) -> anyhow::Result<Vec<Bound>> {
         bail!("udp: none of the addresses in udp.addresses could be bound");
     }
     Ok(bound)
-}
-
-fn no_ipv6(error: &anyhow::Error) -> bool {
-    let os_error = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-    matches!(os_error, Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 fn bind(address: SocketAddr, workers: usize, buffer_bytes: u32) -> anyhow::Result<Bound> {
@@ -116,89 +110,8 @@ fn enlarge(socket: &Socket, address: SocketAddr, bytes: i32, report: bool) {
     }
 }
 
-/// What an operator needs to know about a bind that was refused.
 fn explain(address: SocketAddr, error: io::Error) -> anyhow::Error {
-    let port = address.port();
-    let reason = match error.raw_os_error() {
-        Some(libc::EADDRINUSE) => match holder(address) {
-            Some(process) => format!(
-                "udp {address}: the port is in use by {process}: stop it or choose another port in udp.addresses"
-            ),
-            None => format!(
-                "udp {address}: the port is in use by another process: stop it or choose another port in udp.addresses"
-            ),
-        },
-        Some(libc::EACCES) if port < 1024 => {
-            format!("udp {address}: ports below 1024 need root or CAP_NET_BIND_SERVICE")
-        }
-        Some(libc::EADDRNOTAVAIL) => {
-            format!(
-                "udp {address}: {} is not an address of this machine (`ip address` lists them)",
-                address.ip()
-            )
-        }
-        _ => format!("udp {address}: bind"),
-    };
-    anyhow::Error::new(error).context(reason)
-}
-
-/// The process that has a socket on this port, as far as this process may see it.
-fn holder(address: SocketAddr) -> Option<String> {
-    // A wildcard socket of one family also stands in the way of the other one.
-    let inodes: Vec<u64> = ["/proc/net/udp", "/proc/net/udp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| {
-            table.lines().skip(1).filter_map(|line| inode_on(line, address)).collect::<Vec<_>>()
-        })
-        .collect();
-    for process in fs::read_dir("/proc").ok()?.flatten() {
-        let path = process.path();
-        let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let Ok(files) = fs::read_dir(path.join("fd")) else { continue };
-        let holds = files.flatten().any(|file| {
-            // The metadata of the link's target: a socket's inode number, as /proc/net has it.
-            fs::metadata(file.path()).is_ok_and(|metadata| inodes.contains(&metadata.ino()))
-                && fs::read_link(file.path())
-                    .is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
-        });
-        if holds {
-            let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-            return Some(format!("process {id} ({})", name.trim()));
-        }
-    }
-    None
-}
-
-/// The inode of a line of /proc/net/udp{,6} whose socket conflicts with `address`.
-fn inode_on(line: &str, address: SocketAddr) -> Option<u64> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let (ip, port) = fields.get(1)?.split_once(':')?;
-    if u16::from_str_radix(port, 16).ok()? != address.port() {
-        return None;
-    }
-    let ip = address_of_hex(ip)?;
-    let meets = ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified();
-    if !meets {
-        return None;
-    }
-    fields.get(9)?.parse().ok()
-}
-
-/// /proc/net writes an address as 32-bit words in hexadecimal, each in the byte order of the machine.
-fn address_of_hex(text: &str) -> Option<IpAddr> {
-    let words: Option<Vec<[u8; 4]>> = text
-        .as_bytes()
-        .chunks(8)
-        .map(|word| u32::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok().map(u32::to_ne_bytes))
-        .collect();
-    let bytes = words?.concat();
-    if let Ok(v4) = <[u8; 4]>::try_from(bytes.as_slice()) {
-        return Some(v4.into());
-    }
-    <[u8; 16]>::try_from(bytes.as_slice()).ok().map(IpAddr::from)
+    ports::explain(Transport::Udp, &format!("udp {address}"), address, error)
 }
 
 #[cfg(test)]
@@ -271,16 +184,5 @@ mod tests {
     fn foreign_address_is_named() {
         let message = refusal(&config("192.0.2.77:0".parse().expect("an address"), 1));
         assert!(message.contains("192.0.2.77 is not an address of this machine"), "{message}");
-    }
-
-    #[test]
-    fn addresses_of_proc_net_are_read() {
-        assert_eq!(
-            address_of_hex(&format!("{:08X}", u32::from_ne_bytes([127, 0, 0, 1]))),
-            Some("127.0.0.1".parse().expect("an address"))
-        );
-        let loopback = format!("{}{:08X}", "0".repeat(24), u32::from_ne_bytes([0, 0, 0, 1]));
-        assert_eq!(address_of_hex(&loopback), Some("::1".parse().expect("an address")));
-        assert_eq!(address_of_hex("xyz"), None);
     }
 }

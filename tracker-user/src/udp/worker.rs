@@ -20,7 +20,7 @@ use tracker_common::verdict::Verdict;
 use tracker_core::policy::Policy;
 use tracker_core::queue::EventSink;
 use tracker_core::udp::{Context, handle};
-use tracker_core::{SharedLists, TableReader};
+use tracker_core::{Random, SharedLists, TableReader};
 
 use crate::daemon::Event;
 use crate::udp::sys::{self, Batch};
@@ -95,7 +95,7 @@ pub fn start(context: WorkerContext) -> anyhow::Result<JoinHandle<()>> {
     let mut seed = [0; 8];
     getrandom::fill(&mut seed)
         .map_err(|error| anyhow::anyhow!("random bytes for a socket worker: {error}"))?;
-    let random = Random(u64::from_ne_bytes(seed));
+    let random = Random::new(u64::from_ne_bytes(seed));
     thread::Builder::new()
         .name(format!("udp {}", context.address))
         .spawn(move || {
@@ -179,34 +179,9 @@ impl Drop for Ended {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): passes BigCrush, one multiplication chain a number. It chooses peers and spreads intervals;
-/// nothing secret depends on it.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn random_numbers_are_those_of_the_publication() {
-        // The first numbers for seed 1234567 (Vigna's splitmix64.c).
-        let mut random = Random(1_234_567);
-        let numbers: Vec<u64> = (0..3).map(|_| random.next()).collect();
-        assert_eq!(
-            numbers,
-            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
-        );
-    }
 
     #[test]
     fn tally_counts_by_verdict() {

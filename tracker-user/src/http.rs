@@ -1,0 +1,134 @@
+//! HTTP and HTTPS: what the workers of `http-ws` are given, and what is asked of them while they run.
+//!
+//! Owned by the main loop of `daemon`. Sockets are bound and the certificate is read before anything that changes the machine, so a start
+//! that fails leaves nothing behind. Tested end to end in `tests/cli` and `tests/http_rows`.
+//!
+//! - [`bind`]: sockets on the configured addresses, one for each worker.
+//! - [`descriptors`]: as many file descriptors as connections may need.
+//! - [`sys`]: the system calls that no safe wrapper offers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use http_ws::tls::Tls;
+use http_ws::{Context, Endpoint, Listener, Server};
+use tracker_core::{EventSink, SharedLists, TableReader};
+
+use crate::config::Config;
+use crate::daemon::Event;
+use crate::udp::sys::coarse_monotonic_ns;
+
+pub mod bind;
+pub mod descriptors;
+#[expect(unsafe_code, reason = "TCP_DEFER_ACCEPT and the limits of a process exist only as raw system calls")]
+pub mod sys;
+
+/// How long a stop waits for answers that are being sent. Clients that take no answer in that time don't need one.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Everything that HTTP needs and the machine may refuse.
+pub struct Prepared {
+    listeners: Vec<Listener>,
+    tls: Option<Arc<Tls>>,
+    workers: usize,
+}
+
+/// The running workers.
+pub struct Http {
+    server: Option<Server>,
+    tls: Option<Arc<Tls>>,
+    endpoints: Vec<Endpoint>,
+}
+
+/// Binds all addresses, reads certificate and key, and provides for enough file descriptors.
+///
+/// # Errors
+///
+/// An address that can't be had; a certificate or key that can't be used.
+pub fn prepare(config: &Config) -> anyhow::Result<Prepared> {
+    let listeners = bind::bind_all(&config.http)?;
+    let has_tls = listeners.iter().any(|listener| listener.endpoint.tls);
+    let tls = match config.tls.files() {
+        Some(files) if has_tls => {
+            let tls = Tls::load(files)?;
+            log::info!("tls: {}", tls.summary());
+            Some(Arc::new(tls))
+        }
+        _ => None,
+    };
+    let workers = if listeners.is_empty() { 0 } else { config.http.worker_count() };
+    if workers > 0 {
+        descriptors::provide(config.http.max_connections, workers * listeners.len());
+    }
+    Ok(Prepared { listeners, tls, workers })
+}
+
+impl Prepared {
+    /// How many workers there will be; each needs a queue to the writer.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// Those of making threads and their runtimes.
+    pub fn start(
+        self,
+        config: &Config,
+        table: TableReader,
+        lists: Arc<SharedLists>,
+        sinks: Vec<EventSink>,
+        events: Sender<Event>,
+    ) -> anyhow::Result<Http> {
+        let Self { listeners, tls, workers } = self;
+        let endpoints = listeners.iter().map(|listener| listener.endpoint).collect();
+        if workers == 0 {
+            return Ok(Http { server: None, tls, endpoints });
+        }
+        let context = Context {
+            table,
+            lists,
+            policy: config.policy(),
+            settings: Arc::new(config.http_settings()),
+            clock: coarse_monotonic_ns,
+            tls: tls.clone(),
+        };
+        let failed = move |reason: String| {
+            // The main loop may have ended already.
+            let _stopping = events.send(Event::Failed(format!("http: {reason}")));
+        };
+        let server =
+            http_ws::start(listeners, context, sinks, failed).context("http: starting the workers")?;
+        Ok(Http { server: Some(server), tls, endpoints })
+    }
+}
+
+impl Http {
+    /// What is listened on, with the ports that were bound.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Reads certificate and key again; `None` without TLS. When they can't be used everything stays as it was.
+    pub fn reload_certificate(&self) -> Option<anyhow::Result<String>> {
+        self.tls.as_ref().map(|tls| Ok(tls.reload()?))
+    }
+
+    /// What all workers have counted; empty without workers.
+    pub fn numbers(&self) -> BTreeMap<String, u64> {
+        let numbers = self.server.as_ref().map(Server::numbers).unwrap_or_default();
+        numbers.into_iter().map(|(name, number)| (name.to_owned(), number)).collect()
+    }
+
+    /// Accepts nothing more, lets answers end for a moment, and ends the workers.
+    pub fn stop(self) {
+        if let Some(server) = self.server {
+            server.stop(GRACE);
+        }
+    }
+}
