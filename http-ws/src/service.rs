@@ -62,6 +62,7 @@ impl Service<Request<Incoming>> for Handler {
         let has_body = !request.body().is_end_stream();
         let (parts, _body) = request.into_parts();
         let mut reply = if has_body {
+            self.activity.leave_unread();
             // What follows would be read as a request if the connection went on, see `connection::request_line`.
             Reply::status(Counter::BadRequest, StatusCode::BAD_REQUEST)
         } else {

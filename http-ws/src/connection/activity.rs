@@ -46,6 +46,7 @@ pub(crate) struct Activity {
     since_ns: Cell<u64>,
     taken: Cell<u32>,
     streaming: Cell<bool>,
+    left_some_unread: Cell<bool>,
     /// Connections of the worker whose answer isn't sent yet.
     answering: Rc<Cell<u32>>,
 }
@@ -59,6 +60,7 @@ impl Activity {
             since_ns: Cell::new(clock()),
             taken: Cell::new(0),
             streaming: Cell::new(false),
+            left_some_unread: Cell::new(false),
         })
     }
 
@@ -97,6 +99,16 @@ impl Activity {
         if self.phase.get() == Phase::Answering && !self.streaming.get() {
             self.enter(Phase::Idle);
         }
+    }
+
+    /// The request has a body, which nobody reads.
+    pub(crate) fn leave_unread(&self) {
+        self.left_some_unread.set(true);
+    }
+
+    /// True when there is more to read than was wanted.
+    pub(crate) fn left_some_unread(&self) -> bool {
+        self.left_some_unread.get()
     }
 
     /// An answer comes piece by piece until the value is dropped.

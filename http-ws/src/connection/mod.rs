@@ -47,6 +47,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// something unread tells the other to forget everything.
 const MAX_LEFTOVERS: usize = 64 * 1024;
 
+/// Encrypted bytes that wait for a client to take them, at most.
+const MAX_UNSENT: usize = 16 * 1024;
+
 /// Serves a connection, and counts what becomes of it.
 pub(crate) async fn serve(stream: TcpStream, source: SocketAddr, endpoint: Endpoint, worker: Rc<Worker>) {
     let fate = serve_to_the_end(stream, source, endpoint, &worker).await;
@@ -155,7 +158,9 @@ async fn handshake(
         stream.readable().await?;
         // Never closed, so there is always one sooner or later.
         let _turn = worker.handshakes.acquire().await;
-        TlsAcceptor::from(config).accept(stream).await
+        TlsAcceptor::from(config)
+            .accept_with(stream, |tls| tls.set_buffer_limit(Some(MAX_UNSENT)))
+            .await
     });
     match shaken.await {
         Ok(Ok(stream)) => {
@@ -214,7 +219,7 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
                 parked = true;
             }
             Ended::Well => {
-                farewell(wire.stream, false, worker).await;
+                farewell(wire.stream, activity.left_some_unread(), worker).await;
                 return None;
             }
             Ended::Bad(error) => return broken(&error, wire.stream, worker).await,
@@ -281,6 +286,10 @@ async fn broken(error: &hyper::Error, stream: Stream, worker: &Worker) -> Option
 
 /// Says that nothing more comes; reads what is left when there may be something.
 async fn farewell(mut stream: Stream, leftovers: bool, worker: &Worker) {
+    if !leftovers && matches!(stream, Stream::Plain(_)) {
+        // To close it says the same.
+        return;
+    }
     let end = async {
         poll_fn(|context| stream.poll_shutdown(context)).await?;
         let mut left = MAX_LEFTOVERS;

@@ -44,7 +44,7 @@ impl Escape {
                 place => place,
             };
             let in_request_line = self.place == Place::RequestLine;
-            if in_request_line && !line.iter().all(|byte| may_stand_in_target(*byte)) {
+            if in_request_line && !all_may_stand_in_target(line) {
                 let done = bytes.len() - rest.len();
                 escape(line, escaped.get_or_insert_with(|| bytes.get(..done).unwrap_or_default().to_vec()));
             } else if let Some(escaped) = &mut escaped {
@@ -67,6 +67,11 @@ impl Escape {
 /// `"`, `<` and `>` are refused by the parser as well.
 const fn may_stand_in_target(byte: u8) -> bool {
     !matches!(byte, 0x7f.. | b'"' | b'<' | b'>')
+}
+
+/// Without an early end, so that the compiler makes vectors of it.
+fn all_may_stand_in_target(line: &[u8]) -> bool {
+    line.iter().fold(true, |all, byte| all & may_stand_in_target(*byte))
 }
 
 fn escape(line: &[u8], out: &mut Vec<u8>) {
