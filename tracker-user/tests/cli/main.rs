@@ -5,10 +5,12 @@
 //! - `start_and_stop`: ports, interfaces, what survives a restart.
 //! - `in_kernel`: the same with XDP (`wired`).
 //! - `swarm_in_kernel`: announces that XDP answers, on their way into the table.
+//! - `http`: HTTP's listeners, certificate, counters and descriptors.
 //! - `configuration`: `config check` and `config print`.
 
 mod access;
 mod configuration;
+mod http;
 #[cfg(feature = "xdp")]
 mod in_kernel;
 mod reload;
