@@ -19,7 +19,7 @@ pub(crate) enum AnswerBody {
         /// The pieces.
         chunks: Box<Chunks>,
         /// Until the end.
-        _streaming: Streaming,
+        streaming: Streaming,
     },
 }
 
@@ -33,7 +33,11 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Streamed { chunks, .. } => Pin::new(chunks.as_mut()).poll_frame(context),
+            Self::Streamed { chunks, streaming } => {
+                let frame = Pin::new(chunks.as_mut()).poll_frame(context);
+                streaming.has_piece(frame.is_ready());
+                frame
+            }
         }
     }
 

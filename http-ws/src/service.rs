@@ -304,7 +304,7 @@ impl Handler {
             reason: "full scrapes are limited",
             retry_in_minutes: Some(refused.retry_in_minutes),
         })?;
-        let body = AnswerBody::Streamed { chunks: Box::new(chunks), _streaming: self.activity.stream() };
+        let body = AnswerBody::Streamed { chunks: Box::new(chunks), streaming: self.activity.stream() };
         let mut reply = Reply::new(Counter::FullScrape, StatusCode::OK, body);
         reply.encoding = encoding.name();
         Ok(reply)

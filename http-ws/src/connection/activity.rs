@@ -46,6 +46,8 @@ pub(crate) struct Activity {
     since_ns: Cell<u64>,
     taken: Cell<u32>,
     streaming: Cell<bool>,
+    /// There is nothing to send, and that isn't the client's fault.
+    starving: Cell<bool>,
     left_some_unread: Cell<bool>,
     /// Connections of the worker whose answer isn't sent yet.
     answering: Rc<Cell<u32>>,
@@ -60,6 +62,7 @@ impl Activity {
             since_ns: Cell::new(clock()),
             taken: Cell::new(0),
             streaming: Cell::new(false),
+            starving: Cell::new(false),
             left_some_unread: Cell::new(false),
         })
     }
@@ -125,6 +128,9 @@ impl Activity {
             Phase::Idle => settings.idle_timeout,
             Phase::New | Phase::Reading | Phase::Answering => settings.request_timeout,
         };
+        if self.starving.get() {
+            return Due::In(limit);
+        }
         let mut left = limit.saturating_sub(elapsed);
         if left.is_zero() {
             return Due::Expired(phase);
@@ -159,8 +165,18 @@ impl Drop for Activity {
 #[derive(Debug)]
 pub(crate) struct Streaming(Rc<Activity>);
 
+impl Streaming {
+    /// Whether there is a piece to send.
+    pub(crate) fn has_piece(&self, has: bool) {
+        if self.0.starving.replace(!has) && has {
+            self.0.enter(Phase::Answering);
+        }
+    }
+}
+
 impl Drop for Streaming {
     fn drop(&mut self) {
+        self.0.starving.set(false);
         self.0.streaming.set(false);
     }
 }
@@ -214,6 +230,21 @@ mod tests {
         assert!(matches!(activity.due(&Settings::default(), true), Due::In(_)));
         at(60.0);
         assert_eq!(activity.due(&Settings::default(), true), Due::Expired(Phase::Idle));
+    }
+
+    #[test]
+    fn client_is_not_blamed_for_an_answer_that_takes_long_to_make() {
+        let activity = activity();
+        activity.request();
+        let streaming = activity.stream();
+        streaming.has_piece(false);
+        at(30.0);
+        assert!(matches!(due(&activity), Due::In(_)));
+        streaming.has_piece(true);
+        at(39.0);
+        assert!(matches!(due(&activity), Due::In(_)));
+        at(41.0);
+        assert_eq!(due(&activity), Due::Expired(Phase::Answering));
     }
 
     #[test]
