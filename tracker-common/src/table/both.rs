@@ -11,7 +11,9 @@ use super::lookup::{Lookup, find};
 use super::read::{Standing, pick_inline};
 use super::select::{Dice, Draw, leechers_share, max_steps};
 use super::work::Listed;
-use super::{Announcer, Buffer, Peer6, PeerFamily, Peers4, Peers6, Query, SPARE, TableMemory, Workspace};
+use super::{
+    Announcer, Buffer, Peer6, PeerFamily, Peers4, Peers6, Query, Record, SPARE, TableMemory, Workspace,
+};
 use crate::wire::{MAX_PEERS_V4, PEER_V4_LEN, PEER_V6_LEN};
 
 /// Peers of both families together that an answer has at most: 230, as many as fit into a packet of IPv4.
@@ -171,15 +173,7 @@ fn put_listed<M: TableMemory>(
     let Drawn { lists, all_of } =
         Drawn::new(&Torrent::from_words(&work.torrent), four.seeder, four.want, &mut dice);
     let [lists4, lists6] = lists;
-    // The lines of both families are asked for before one of them is needed.
-    if is_any(&lists6) {
-        work.lists = lists6;
-        touch::<Peers6, M>(memory, work);
-    }
-    if is_any(&lists4) {
-        work.lists = lists4;
-        touch::<Peers4, M>(memory, work);
-    }
+    touch_both(memory, &lists, work);
     let standings = all_of.map(|all| if all { Standing::Absent } else { Standing::Unseen });
     let (len4, standing4) =
         put_family::<Peers4, M>(memory, &four.peer, lists4, standings[0], work, &mut out.v4);
@@ -269,6 +263,28 @@ fn listed<P: PeerFamily>(root: u32, count: u32, take: u32, dice: &mut Dice) -> L
     let Draw { start, gap, .. } = Draw::new::<P>(count, take, dice);
     let levels = depth(P::line_of(count + (P::PER_LINE - 1)));
     Listed { root, levels, count, take, start, gap }
+}
+
+/// Asks for the first lines of both families before one of them is needed: the memory fetches them at the same time.
+fn touch_both<M: TableMemory>(memory: &M, lists: &[[Listed; 2]; 2], work: &mut Workspace) {
+    let [lists4, lists6] = lists;
+    if is_any(lists4) && is_any(lists6) {
+        for list in lists.as_flattened() {
+            if list.take != 0
+                && let Some(root) = memory.record(list.root)
+            {
+                root.word(0);
+            }
+        }
+    }
+    if is_any(lists6) {
+        work.lists = *lists6;
+        touch::<Peers6, M>(memory, work);
+    }
+    if is_any(lists4) {
+        work.lists = *lists4;
+        touch::<Peers4, M>(memory, work);
+    }
 }
 
 fn is_any([leechers, seeders]: &[Listed; 2]) -> bool {
