@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use http_ws::tls::Tls;
-use http_ws::{Context, Endpoint, Listener, Server};
+use http_ws::{Context, Endpoint, Listener, Server, Settings};
 use tracker_core::{EventSink, SharedLists, TableReader};
 
 use crate::config::Config;
@@ -34,6 +34,7 @@ pub struct Prepared {
     listeners: Vec<Listener>,
     tls: Option<Arc<Tls>>,
     workers: usize,
+    max_connections: u32,
 }
 
 /// The running workers.
@@ -60,10 +61,11 @@ pub fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         _ => None,
     };
     let workers = if listeners.is_empty() { 0 } else { config.http.worker_count() };
-    if workers > 0 {
-        descriptors::provide(config.http.max_connections, workers * listeners.len());
-    }
-    Ok(Prepared { listeners, tls, workers })
+    let max_connections = match workers {
+        0 => 0,
+        _ => descriptors::provide(config.http.max_connections, workers, listeners.len()),
+    };
+    Ok(Prepared { listeners, tls, workers, max_connections })
 }
 
 impl Prepared {
@@ -85,7 +87,7 @@ impl Prepared {
         sinks: Vec<EventSink>,
         events: Sender<Event>,
     ) -> anyhow::Result<Http> {
-        let Self { listeners, tls, workers } = self;
+        let Self { listeners, tls, workers, max_connections } = self;
         let endpoints = listeners.iter().map(|listener| listener.endpoint).collect();
         if workers == 0 {
             return Ok(Http { server: None, tls, endpoints });
@@ -94,7 +96,7 @@ impl Prepared {
             table,
             lists,
             policy: config.policy(),
-            settings: Arc::new(config.http_settings()),
+            settings: Arc::new(Settings { max_connections, ..config.http_settings() }),
             clock: coarse_monotonic_ns,
             tls: tls.clone(),
         };

@@ -27,8 +27,8 @@ section! {
         ],
         /// Threads, each of which serves all of these addresses, 1 to 1024; 0: one per processor.
         workers: u32 = 0,
-        /// Connections at once, 1 to 16777216; further clients are told to come back later. Each takes a file descriptor, which the
-        /// tracker provides for as far as it may.
+        /// Connections at once, 1 to 16777216; further clients are told to come back later. Each takes a file descriptor: where the
+        /// system gives fewer, fewer connections are taken, and the log says how to get more.
         max_connections: u32 = 65_536,
         /// Connections at once from one address (IPv6: one /64); 0: any number. Trusted proxies are exempt.
         max_connections_per_address: u32 = 64,

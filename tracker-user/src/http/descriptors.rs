@@ -10,11 +10,15 @@ use super::sys::DescriptorLimit;
 /// Descriptors of everything but HTTP: UDP sockets, the kernel's maps, the control socket and its clients, files that are being read.
 const OTHERS: u64 = 512;
 
-/// Raises the limit to what `max_connections` over `sockets` listening sockets may need, and tells the operator when that isn't possible. A
-/// tracker with too few works; connections wait until others are closed.
-pub fn provide(max_connections: u32, sockets: usize) {
-    // A worker's runtime has three of its own, which is less than its share of the others.
-    let wanted = u64::from(max_connections) + sockets as u64 + OTHERS;
+/// Descriptors of a worker: its runtime's, and connections that are being turned away, which come on top of those that are served.
+const WORKER: u64 = 128;
+
+/// Raises the limit to what `max_connections` may need beside the `sockets` that each of `workers` listens on. Gives how many connections
+/// fit; when those are fewer the operator is told, and others are told to come back later as beyond every limit, for which a
+/// descriptor is needed, too, as it is for the control socket and for files.
+pub fn provide(max_connections: u32, workers: usize, sockets: usize) -> u32 {
+    let rest = OTHERS + workers as u64 * (WORKER + sockets as u64);
+    let wanted = u64::from(max_connections) + rest;
     let raised = DescriptorLimit::read().and_then(|before| {
         let nr_open =
             fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
@@ -26,9 +30,19 @@ pub fn provide(max_connections: u32, sockets: usize) {
             .unwrap_or(Ok(before.soft))
     });
     match raised {
-        Ok(count) if count >= wanted => log::info!("file descriptors: at most {count}"),
-        Ok(count) => log::warn!("{}", too_few(count, wanted, max_connections)),
-        Err(error) => log::warn!("file descriptors: the limit can't be read: {error}"),
+        Ok(count) if count >= wanted => {
+            log::info!("file descriptors: at most {count}");
+            max_connections
+        }
+        Ok(count) => {
+            let fit = u32::try_from(count.saturating_sub(rest)).unwrap_or(u32::MAX).max(1);
+            log::warn!("{}", too_few(count, wanted, fit, max_connections));
+            fit
+        }
+        Err(error) => {
+            log::warn!("file descriptors: the limit can't be read: {error}");
+            max_connections
+        }
     }
 }
 
@@ -44,11 +58,11 @@ fn candidates(before: DescriptorLimit, wanted: u64, nr_open: Option<u64>) -> Vec
     candidates
 }
 
-fn too_few(count: u64, wanted: u64, max_connections: u32) -> String {
+fn too_few(count: u64, wanted: u64, fit: u32, max_connections: u32) -> String {
     format!(
-        "file descriptors: at most {count}, but http.max_connections = {max_connections} may need {wanted}: raise the limit \
-         (LimitNOFILE={wanted} in the unit, or `ulimit -n {wanted}` as root before the start; above fs.nr_open also that, by sysctl) or \
-         lower http.max_connections"
+        "file descriptors: at most {count}, so only {fit} connections are taken instead of http.max_connections = {max_connections}: raise \
+         the limit (LimitNOFILE={wanted} in the unit, or `ulimit -n {wanted}` as root before the start; above fs.nr_open also that, by \
+         sysctl) or lower http.max_connections"
     )
 }
 
@@ -76,7 +90,17 @@ mod tests {
 
     #[test]
     fn too_few_are_told_with_the_fix() {
-        let told = too_few(4096, 66_048, 65_536);
-        assert!(told.contains("at most 4096") && told.contains("LimitNOFILE=66048"), "{told}");
+        let told = too_few(4096, 66_178, 3454, 65_536);
+        assert!(told.contains("at most 4096") && told.contains("LimitNOFILE=66178"), "{told}");
+    }
+
+    #[test]
+    fn connections_that_do_not_fit_are_not_taken() {
+        let limit = DescriptorLimit::read().expect("there is a limit");
+        assert_eq!(provide(1, 1, 1), 1, "{limit:?}");
+        let most = fs::read_to_string("/proc/sys/fs/nr_open").expect("Linux has it");
+        let most: u32 = most.trim().parse().expect("it is a number");
+        let fit = provide(most, 1, 1);
+        assert!(fit > 0 && u64::from(fit) < u64::from(most), "{fit} of {most}");
     }
 }

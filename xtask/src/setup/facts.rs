@@ -26,6 +26,21 @@ pub(crate) struct Facts {
     pub(crate) test_programs: bool,
 }
 
+/// Programs that tests start.
+const TEST_PROGRAMS: &[&str] = &[
+    "aria2c",
+    "curl",
+    "ethtool",
+    "ip",
+    "nginx",
+    "nsenter",
+    "openssl",
+    "python3",
+    "transmission-cli",
+    "transmission-daemon",
+    "zstd",
+];
+
 impl Facts {
     pub(crate) fn of_this_machine() -> Self {
         Self {
@@ -35,7 +50,7 @@ impl Facts {
             toolchain: Compilers::of_this_machine().choose(),
             linker: toolchain::linker(),
             bpffs: has_bpffs(&fs::read_to_string("/proc/self/mounts").unwrap_or_default()),
-            test_programs: ["aria2c", "ip", "ethtool", "nsenter", "python3"].into_iter().all(is_in_path),
+            test_programs: TEST_PROGRAMS.iter().all(|program| is_in_path(program)),
         }
     }
 }

@@ -16,7 +16,7 @@ use plan::Plan;
 /// Flags of `setup`.
 #[derive(Args, Default)]
 pub(crate) struct Flags {
-    /// Also what the tests run: real BitTorrent clients, network tools, the linter of the BPF compiler
+    /// Also what the tests run: real BitTorrent clients, a reverse proxy, network tools, the linter of the BPF compiler
     #[arg(long)]
     pub(crate) tests: bool,
     /// Only show what would run

@@ -10,9 +10,24 @@ const COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 /// What bpf-linker links against. Polly and zstd are named by `llvm-config --libs` though nothing of them is used.
 const LINKER_LIBRARIES: &[&str] = &["gcc", "libc6-dev", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
-/// Two real clients (libtorrent by way of Python), and what makes namespaces and links and runs programs in them.
-const TEST_TOOLS: &[&str] =
-    &["aria2", "python3", "python3-libtorrent", "iproute2", "ethtool", "util-linux", "procps"];
+/// Real clients (libtorrent by way of Python), a reverse proxy, what makes certificates, and what makes namespaces and links and runs
+/// programs in them.
+const TEST_TOOLS: &[&str] = &[
+    "aria2",
+    "curl",
+    "ethtool",
+    "iproute2",
+    "libnginx-mod-stream",
+    "nginx-light",
+    "openssl",
+    "procps",
+    "python3",
+    "python3-libtorrent",
+    "transmission-cli",
+    "transmission-daemon",
+    "util-linux",
+    "zstd",
+];
 
 /// The linter that belongs to [`COMPILER`]: what only that compiler compiles, only that one can look at.
 const CLIPPY: &str = "rust-web-clippy";
@@ -58,12 +73,12 @@ pub(crate) fn plan(facts: &Facts, tests: bool) -> Plan {
     let mut steps = Vec::new();
     if !wanted.is_empty() {
         steps.push(Step::new("apt-get").arg("update"));
-        steps.push(
-            Step::new("apt-get")
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .args(["install", "--yes", "--no-install-recommends"])
-                .args(&wanted),
-        );
+        let install = Step::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(&wanted);
+        // nginx and Transmission come as services, which Debian starts when they are installed; tests start their own.
+        steps.push(if tests { install.env("SYSTEMD_OFFLINE", "1") } else { install });
     }
     if linker_missing {
         steps.push(install_linker());
@@ -188,7 +203,7 @@ mod tests {
         assert_eq!(plan(&facts, false), Plan::Complete);
         let expected = [
             "apt-get update",
-            "DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends aria2",
+            "DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 apt-get install --yes --no-install-recommends aria2",
         ];
         assert_eq!(lines(plan(&facts, true)), expected);
     }
