@@ -127,6 +127,16 @@ impl<W: Write> Encoder<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn only_what_is_named_is_chosen(values in proptest::collection::vec("([a-z*]{0,8}|gzip|zstd|[;,= q01.]){0,12}|\\PC{0,20}", 0..4)) {
+            let named = |name: &str| values.iter().any(|value| value.to_ascii_lowercase().contains(name) || value.contains('*'));
+            let chosen = Encoding::accepted(values.iter().map(|value| value.as_bytes()));
+            prop_assert!(chosen.name().is_none_or(named), "{chosen:?}");
+        }
+    }
 
     const CASES: [(&[&str], Encoding); 24] = [
         (&[], Encoding::Identity),
