@@ -9,7 +9,7 @@
 //! - [`Encoding`]: the client's choice, and the encoders
 //! - [`Chunks`]: the way to the connection
 //!
-//! Memory is a few megabytes for any number of torrents: [`sorted`'s](sorted) 2.3, the encoder's, and four chunks. An answer that can't be
+//! Memory is a few megabytes for any number of torrents: `sorted`'s 2.3, the encoder's, and four chunks. An answer that can't be
 //! made whole ends in an error, so that the client sees that it isn't.
 //!
 //! Tests are below and in each module.
