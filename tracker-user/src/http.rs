@@ -102,7 +102,7 @@ impl Prepared {
         };
         let failed = move |reason: String| {
             // The main loop may have ended already.
-            let _stopping = events.send(Event::Failed(format!("http: {reason}")));
+            let _stopping = events.send(Event::Failed(reason));
         };
         let server =
             http_ws::start(listeners, context, sinks, failed).context("http: starting the workers")?;

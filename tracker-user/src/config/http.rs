@@ -44,7 +44,8 @@ section! {
         proxy_header: ProxyHeader = ProxyHeader::XForwardedFor,
         /// Whether the parameters ip, ipv4 and ipv6 of a request count when it comes through a trusted proxy.
         use_ip_parameters: bool = false,
-        /// Answer a scrape without info hashes with all torrents.
+        /// Answer a scrape without info hashes with all torrents. Many of them are sorted in a temporary file, 36 bytes a torrent, in
+        /// $TMPDIR, else /var/tmp.
         full_scrape: bool = false,
         /// Seconds between two of those answers to one source, 1 to 86400.
         full_scrape_interval_s: u32 = 900,

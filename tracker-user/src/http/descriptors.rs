@@ -8,10 +8,10 @@ use std::fs;
 use super::sys::DescriptorLimit;
 
 /// Descriptors of everything but HTTP: UDP sockets, the kernel's maps, the control socket and its clients, files that are being read.
-const OTHERS: u64 = 512;
+const OTHERS: u64 = 128;
 
 /// Descriptors of a worker: its runtime's, and connections that are being turned away, which come on top of those that are served.
-const WORKER: u64 = 128;
+const WORKER: u64 = 80;
 
 /// Raises the limit to what `max_connections` may need beside the `sockets` that each of `workers` listens on. Gives how many connections
 /// fit; when those are fewer the operator is told, and others are told to come back later as beyond every limit, for which a
