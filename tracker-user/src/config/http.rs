@@ -53,8 +53,8 @@ section! {
 }
 
 section! {
-    /// Certificate and key for the https:// addresses of [http], one pair or one bundle. SIGHUP and SIGUSR1 read the files again; if
-    /// they can't be used the tracker goes on with what it has. `tracker-user tls self-signed DIR` makes some for trying out.
+    /// Certificate and key for the https:// addresses of http.listen, one pair or one bundle. SIGHUP and SIGUSR1 read the files again;
+    /// if they can't be used the tracker goes on with what it has. `tracker-user tls self-signed DIR` makes some for trying out.
     Tls {
         /// File with the certificate: a PEM chain, the server's own first, or one DER certificate.
         certificate: PathBuf = PathBuf::new(),
