@@ -4,6 +4,7 @@
 //! - [`writer`]: the writer's time and the table's memory.
 //! - [`flood`]: more offered than can be answered.
 //! - [`sockets`]: trackers under ordinary clients, aquatic_udp among them.
+//! - [`http`]: trackers over HTTP and HTTPS, opentracker and aquatic_http among them; [`programs`]: where they are.
 //! - [`cable`]: namespaces and a veth pair; [`station`]: a program on one; [`drive`]: the generator, one round.
 //! - [`laboratory`]: the laboratory's own BPF programs; [`mod@reference`], [`ours`]: the tables that are measured beside each other.
 //! - [`stress`]: every answer checked while the writer churns.
@@ -15,10 +16,12 @@ mod cable;
 mod cases;
 mod drive;
 mod flood;
+mod http;
 mod kernel;
 mod laboratory;
 mod machine;
 mod ours;
+mod programs;
 mod reference;
 mod report;
 mod rounds;
@@ -47,6 +50,11 @@ enum Command {
     Udp(udp::Flags),
     /// What a connect costs with ordinary clients, answered by XDP and by sockets
     Connect(sockets::ConnectFlags),
+    /// What a request costs over HTTP and HTTPS, beside a bare hyper server, opentracker and aquatic_http; memory of idle connections
+    Http(http::Flags),
+    /// The bare hyper server that `http` measures
+    #[command(hide = true)]
+    Floor(http::floor::Flags),
     /// Readers in the kernel and in user space check every answer while the writer churns
     Stress(stress::Flags),
 }
@@ -55,6 +63,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Udp(flags) => udp::run(&flags),
         Command::Connect(flags) => sockets::connect(&flags),
+        Command::Http(flags) => http::run(&flags),
+        Command::Floor(flags) => http::floor::run(&flags),
         Command::Stress(flags) => stress::run(&flags),
     };
     match done {

@@ -1,7 +1,11 @@
 //! Rows of figures, as Markdown and as JSON.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -83,18 +87,22 @@ impl Row {
 
 /// How it was measured.
 pub(crate) struct Conditions<'a> {
+    pub(crate) title: &'static str,
     pub(crate) machine: &'a Machine,
     pub(crate) command: String,
     pub(crate) rounds: u32,
     pub(crate) seconds: f64,
     /// Versions of what took part.
     pub(crate) versions: Vec<String>,
+    /// What the figures are and what they don't show.
+    pub(crate) remarks: &'static str,
 }
 
-pub(crate) fn markdown(conditions: &Conditions<'_>, rows: &[Row]) -> String {
+fn markdown(conditions: &Conditions<'_>, rows: &[Row]) -> String {
     let mut text = format!(
-        "# What an answer costs\n\n\
+        "# {}\n\n\
          `{}`: {} interleaved rounds of {} s; median [least–most].\n\n{}\n\n{}\n\n",
+        conditions.title,
         conditions.command,
         conditions.rounds,
         conditions.seconds,
@@ -119,43 +127,44 @@ pub(crate) fn markdown(conditions: &Conditions<'_>, rows: &[Row]) -> String {
             row.notes.join("; ")
         );
     }
-    text + "\n" + REMARKS
+    text + "\n" + conditions.remarks
 }
 
-/// What the figures are and what they don't show.
-const REMARKS: &str = "\
-## How it is measured
+/// Prints the report, and writes it as NAME.md and NAME.json when there is a directory for it.
+pub(crate) fn publish(
+    conditions: &Conditions<'_>,
+    rows: &[Row],
+    directory: Option<&Path>,
+    name: &str,
+) -> Result<()> {
+    let text = markdown(conditions, rows);
+    println!("{text}");
+    if let Some(directory) = directory {
+        fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+        let json = serde_json::to_string_pretty(&to_json(conditions, rows))?;
+        write(&directory.join(format!("{name}.md")), &text)?;
+        write(&directory.join(format!("{name}.json")), &json)?;
+    }
+    Ok(())
+}
 
-- A generator program turns recycled frames into requests (BPF_PROG_TEST_RUN with live frames, batches of 64) and sends them over a veth \
-pair between two namespaces; the program under test answers with XDP_TX; a program at the far end counts the answers and drops them. All of that \
-runs on CPU 0. The cost of a packet is the CPU time of the generator's thread and of CPU 0's softirq thread over the packets.
-- **Floor**: the same generator, and a program that drops at once. What is \"above the floor\" is a difference within a round; it contains the \
-way back over the veth and the counting of the answer, which the row `reflect` shows alone.
-- Requests over IPv4 have no UDP checksum (0), as the reference was measured with; those of `checksum-10000x50` have one. Over IPv6 there always is \
-one, and it is checked.
-- **The reference** is the plainest program that answers an announce from a table: no checks of lengths and checksums, no access list, no versions, no \
-expiry; the announcer isn't kept out, a swarm's lines are contiguous and hold leechers and seeders alike. It runs in the same rounds.
-- `announce-TxN`: T torrents with N + 1 peers each, half of them leechers; a leecher announces that the table knows, and is answered with the N others. The \
-peers came torrent by torrent in an order that was another one for each peer, so a swarm's lines lie apart. Events go through the ring to a thread on \
-CPU 1, which applies them to the table: its CPU time an event is noted.
-- **Flood**: the tracker's end of the cable receives in a kernel thread of its own on CPU 1, which does all of the tracker's kernel work and nothing \
-else; the generator, the far end and the writer are on CPU 0. It offers more than can be answered; what the queue of 256 frames doesn't take is lost.
-- **Clients**: a closed loop of ordinary sockets (tracker-load: 8 sockets, 256 requests in flight) on CPU 0 across a veth pair; the daemon, the \
-kernel thread that receives for it and the softirq thread on CPU 1, and what they ran over the answers is the cost. A fresh daemon each round; \
-announces: 10,000 torrents with 50 leechers each, all announced before, 30 peers wanted. aquatic_udp 0.9.0 with one socket worker and its defaults.
-- The **writer**'s figures are CPU time of its thread on segments that are shared with the kernel, in batches of 256: 2,000,000 peers that are new, then \
-the same once more in another order; each round a new table in a new process.
-- **Memory** is what the process holds (smaps: its own memory and the maps in it, with a page of the kernel's for each map) after filling, less what it \
-held before it had a table. The largest table's is the whole process.
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, format!("{}\n", text.trim_end()))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    eprintln!("written: {}", path.display());
+    Ok(())
+}
 
-## What it doesn't show
+/// Of ours, with the commit that the working directory stands at.
+pub(crate) fn versions() -> Vec<String> {
+    let commit = Command::new("git").args(["describe", "--always", "--dirty"]).output().ok();
+    let commit = commit.filter(|output| output.status.success());
+    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let tracker = format!("tracker {}", env!("CARGO_PKG_VERSION"));
+    vec![commit.map_or(tracker.clone(), |commit| format!("{tracker} ({commit})"))]
+}
 
-- A network card, its driver and its DMA; a NUMA machine; more than one queue; traffic of which most is in no cache because other programs run.
-- Latency. How long a packet waits in a queue of a busy machine isn't measured here.
-- A virtual machine with mitigations: helper calls cost some 10 ns here, 3 to 5 ns on bare metal without them.
-";
-
-pub(crate) fn to_json(conditions: &Conditions<'_>, rows: &[Row]) -> Value {
+fn to_json(conditions: &Conditions<'_>, rows: &[Row]) -> Value {
     let rows: Vec<Value> = rows
         .iter()
         .map(|row| {

@@ -26,7 +26,7 @@ use crate::cable::process_named;
 use crate::machine::Machine;
 use crate::report::{Row, Target};
 use crate::rounds::Rounds;
-use crate::sys;
+use crate::{programs, sys};
 
 const TRACKER: &str = "10.199.0.1";
 const CLIENT: &str = "10.199.0.2";
@@ -58,12 +58,7 @@ impl Programs {
     }
 
     fn aquatic(&self) -> Option<PathBuf> {
-        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-        let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let directories = std::env::split_paths(&path).chain(home.map(|home| home.join("bin")));
-        let found = directories.map(|directory| directory.join("aquatic_udp")).find(|file| file.is_file());
-        self.aquatic.clone().or(found)
+        self.aquatic.clone().or_else(|| programs::find("aquatic_udp"))
     }
 }
 

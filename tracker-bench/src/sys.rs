@@ -1,4 +1,4 @@
-//! System calls that std has no safe form of: CPU affinity, clocks, shared maps. The only unsafe code of the crate.
+//! System calls that std has no safe form of: CPU affinity, limits, clocks, shared maps. The only unsafe code of the crate.
 
 #![expect(unsafe_code, reason = "system calls; every other module forbids it by lint")]
 
@@ -46,6 +46,24 @@ fn pin_to(thread: i32, set: &libc::cpu_set_t) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Raises the limit of open files of this process and its children to `wanted`, or as far as it goes; what it is now.
+pub(crate) fn raise_file_limit(wanted: u64) -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: writes one rlimit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // Beyond the hard limit only the superuser goes; everybody else goes as far as that.
+    for hard in [limit.rlim_max.max(wanted), limit.rlim_max] {
+        let raised = libc::rlimit { rlim_cur: limit.rlim_cur.max(wanted.min(hard)), rlim_max: hard };
+        // SAFETY: the kernel reads one rlimit.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
+            return Ok(raised.rlim_cur);
+        }
+    }
+    Ok(limit.rlim_cur)
 }
 
 /// Index of an interface of the calling thread's network namespace.

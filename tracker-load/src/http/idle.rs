@@ -21,13 +21,23 @@ use crate::sys::files;
 /// How long a server that has become quiet may still return memory.
 const SETTLES_WITHIN: Duration = Duration::from_secs(5);
 
+/// What is sent on each connection before it does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Sends {
+    /// An announce, whose answer is taken.
+    Announce,
+    /// The first byte of a request.
+    Byte,
+    /// Nothing but the TLS handshake, if there is TLS.
+    Nothing,
+}
+
 /// What to open where.
 pub(crate) struct Load {
     pub(crate) target: SocketAddr,
     pub(crate) connections: u32,
     pub(crate) tls: bool,
-    /// Don't even announce once.
-    pub(crate) silent: bool,
+    pub(crate) sends: Sends,
     pub(crate) want: u32,
     pub(crate) memory_of: Option<u32>,
 }
@@ -58,8 +68,10 @@ pub(crate) fn run(load: &Load, mut population: Population) -> Result<Measured> {
     let (mut sockets, mut peers) = (Vec::with_capacity(load.connections as usize), 0);
     let mut request = Vec::new();
     for number in 0..load.connections {
-        if !load.silent {
-            requests.announce(&population.draw(), &mut request);
+        match load.sends {
+            Sends::Announce => requests.announce(&population.draw(), &mut request),
+            Sends::Byte => request = b"G".to_vec(),
+            Sends::Nothing => {}
         }
         let (socket, answered) = open(load.target, number, tls.as_ref(), &request)
             .with_context(|| format!("connection {number} to {}", load.target))?;
@@ -78,7 +90,7 @@ pub(crate) fn run(load: &Load, mut population: Population) -> Result<Measured> {
     })
 }
 
-/// One connection with its announce answered, if there is one to be sent; how many peers came. Of TLS nothing is kept but the socket.
+/// One connection with its request sent and answered, if it is a whole one; how many peers came. Of TLS nothing is kept but the socket.
 fn open(target: SocketAddr, number: u32, tls: Option<&Tls>, request: &[u8]) -> Result<(TcpStream, usize)> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
     if target.ip().is_loopback() && target.is_ipv4() {
@@ -104,10 +116,10 @@ fn open(target: SocketAddr, number: u32, tls: Option<&Tls>, request: &[u8]) -> R
 }
 
 fn announce(stream: &mut (impl Read + Write), request: &[u8]) -> Result<usize> {
-    if request.is_empty() {
+    stream.write_all(request)?;
+    if request.len() < 2 {
         return Ok(0);
     }
-    stream.write_all(request)?;
     let (mut received, mut len) = ([0; 8192], 0);
     loop {
         let read = stream.read(&mut received[len..])?;

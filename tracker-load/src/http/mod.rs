@@ -97,9 +97,9 @@ pub(crate) struct Idle {
     /// Over TLS
     #[arg(long)]
     tls: bool,
-    /// Don't even announce once
-    #[arg(long)]
-    silent: bool,
+    /// What is sent on each connection
+    #[arg(long, value_enum, default_value_t = idle::Sends::Announce)]
+    sends: idle::Sends,
     /// Compare this process's memory with all connections to that before
     #[arg(long, value_name = "PID")]
     memory_of: Option<u32>,
@@ -127,7 +127,7 @@ pub(crate) fn run(what: &Http) -> Result<()> {
                 target: flags.swarms.target,
                 connections: flags.connections,
                 tls: flags.tls,
-                silent: flags.silent,
+                sends: flags.sends,
                 want: flags.swarms.want,
                 memory_of: flags.memory_of,
             };

@@ -1,9 +1,10 @@
 //! `cargo xtask bench …` and `cargo xtask stress`: builds what is measured, and leaves the rest to tracker-bench.
 //!
-//! The figures of the whole `bench udp` are written to docs/benchmarks as Markdown and JSON; those of some of its cases only when
-//! `--output` says where.
+//! The figures of the whole `bench udp` and `bench http` are written to docs/benchmarks as Markdown and JSON; those of some of their cases
+//! only when `--output` says where.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -19,7 +20,9 @@ pub(crate) enum Bench {
     Connect(Flags),
     /// What answers cost in the kernel, beside the floor and a reference; the writer, memory, a flood, ordinary clients
     Udp(Flags),
-    /// Install aquatic_udp, which `bench connect` and `bench udp` measure beside ours when it is there
+    /// Requests per CPU second over HTTP and HTTPS, beside a bare hyper server, opentracker and aquatic_http; memory of idle connections
+    Http(Flags),
+    /// Install the trackers that are measured beside ours when they are there: aquatic_udp, aquatic_http and, from Debian, opentracker
     Setup,
 }
 
@@ -40,15 +43,22 @@ impl Flags {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Connect(flags) => build()?.arg("connect").args(programs()).args(&flags.flags).run(),
-        Bench::Udp(flags) => {
-            let step = build()?.arg("udp").args(lab()).args(programs()).args(&flags.flags);
-            let whole = !flags.have("--only") && !flags.have("--output") && !flags.have("--help");
-            match whole {
-                true => step.arg("--output").arg(paths::workspace().join("docs/benchmarks")).run(),
-                false => step.run(),
-            }
+        Bench::Udp(flags) => documented(build()?.arg("udp").args(lab()), flags),
+        Bench::Http(flags) => documented(build()?.arg("http"), flags),
+        Bench::Setup => {
+            install_aquatic()?;
+            install_opentracker()
         }
-        Bench::Setup => install_aquatic(),
+    }
+}
+
+/// What is measured as a whole goes into the documentation.
+fn documented(bench: Step, flags: &Flags) -> Result<()> {
+    let step = bench.args(programs()).args(&flags.flags);
+    let whole = !flags.have("--only") && !flags.have("--output") && !flags.have("--help");
+    match whole {
+        true => step.arg("--output").arg(paths::workspace().join("docs/benchmarks")).run(),
+        false => step.run(),
     }
 }
 
@@ -78,8 +88,28 @@ fn programs() -> [String; 4] {
     ["--tracker".to_owned(), release("tracker-user"), "--load".to_owned(), release("tracker-load")]
 }
 
-/// As its own documentation says, without io_uring: that way it takes any kernel, and was not slower here.
+/// aquatic_udp as its own documentation says, without io_uring: that way it takes any kernel, and was not slower here. aquatic_http without
+/// its metrics, whose version there current compilers refuse.
 fn install_aquatic() -> Result<()> {
-    let install = ["install", "aquatic_udp", "--version", "0.9.0", "--no-default-features", "--locked"];
-    Step::new("cargo").clean().args(install).run()
+    for (name, features) in [("aquatic_udp", None), ("aquatic_http", Some("mimalloc"))] {
+        let install = ["install", name, "--version", "0.9.0", "--no-default-features", "--locked"];
+        let step = Step::new("cargo").clean().args(install);
+        features.map_or(step.clone(), |features| step.args(["--features", features])).run()?;
+    }
+    Ok(())
+}
+
+/// Only its program: the service that the package brings isn't started (invoke-rc.d does nothing in runlevel 1).
+fn install_opentracker() -> Result<()> {
+    if Path::new("/usr/bin/opentracker").exists() {
+        return Ok(());
+    }
+    if !Path::new("/usr/bin/apt-get").exists() {
+        eprintln!(
+            "opentracker is installed from Debian only, and this is another system: put it into PATH for `bench http`"
+        );
+        return Ok(());
+    }
+    let install = ["install", "--yes", "--no-install-recommends", "opentracker"];
+    Step::new("apt-get").env("RUNLEVEL", "1").args(install).run()
 }
