@@ -38,7 +38,8 @@ impl Requirement {
                     && std::thread::spawn(sys::unshare_network).join().is_ok_and(|made| made.is_ok())
             }
             Self::Bpf => sys::load_pass_program("may_i").is_ok(),
-            Self::Program(name) => succeeds(name, &["--version"]) || succeeds(name, &["version"]),
+            // openssl knows the second alone, nginx the third.
+            Self::Program(name) => ["--version", "version", "-v"].iter().any(|word| succeeds(name, &[word])),
             Self::PythonModule(name) => succeeds(PYTHON, &["-c", &format!("import {name}")]),
         }
     }

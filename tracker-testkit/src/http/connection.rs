@@ -104,6 +104,8 @@ enum Stream {
 /// A response.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Response {
+    /// Whether the version is 1.0, and not 1.1.
+    pub is_http_1_0: bool,
     /// 200, 404, …
     pub status: u16,
     /// Names in lower case, in their order.
@@ -180,6 +182,9 @@ impl Connection {
         if response.header("transfer-encoding") == Some("chunked") {
             return self.read_chunks();
         }
+        if response.is_http_1_0 && response.headers.iter().all(|(name, _)| name != "content-length") {
+            return self.take_all();
+        }
         let length = response.header("content-length").ok_or_else(|| format!("no length: {response:?}"))?;
         let length = length.parse().map_err(|error| format!("length {length:?}: {error}"))?;
         self.take(length)
@@ -216,6 +221,17 @@ impl Connection {
             self.need_more()?;
         }
         Ok(self.unread.drain(..length).collect())
+    }
+
+    /// To the end of the connection.
+    fn take_all(&mut self) -> Result<Vec<u8>, String> {
+        loop {
+            match self.read_more() {
+                Ok(0) => return Ok(std::mem::take(&mut self.unread)),
+                Ok(_) => {}
+                Err(error) => return Err(format!("in the middle of a body: {error}")),
+            }
+        }
     }
 
     fn need_more(&mut self) -> Result<(), String> {
@@ -312,7 +328,7 @@ fn read_head(head: &[u8]) -> Result<Response, String> {
             line.split_once(": ").ok_or_else(|| format!("a header that is none: {line:?}"))?;
         headers.push((name.to_ascii_lowercase(), value.to_owned()));
     }
-    Ok(Response { status, headers, body: Vec::new() })
+    Ok(Response { is_http_1_0: status_line.starts_with("HTTP/1.0"), status, headers, body: Vec::new() })
 }
 
 #[cfg(test)]

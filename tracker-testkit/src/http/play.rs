@@ -192,7 +192,12 @@ impl Player<'_> {
                 requests[at].escape_ascii()
             )
         };
-        let may_be_refused = matches!(talk.exchanges.first(), Some((_, Reply::Refused | Reply::EndOr(_))));
+        let may_be_refused = match talk.exchanges.first() {
+            Some((_, Reply::Refused | Reply::EndOr(_))) => true,
+            // A handshake is dearer than what would be said in it.
+            Some((_, Reply::RetryLater)) => self.manner.tls,
+            _ => false,
+        };
         let mut connection = match talk.kept.and_then(|number| self.kept.remove(&number)) {
             Some(connection) => connection,
             None => match self.tracker.dial(talk.host, self.manner.tls, talk.preface.as_deref()).open() {
@@ -218,7 +223,10 @@ impl Player<'_> {
                 let sent = connection.send(&requests[at]);
                 let response = connection.read_response(to_head);
                 let response = match (response, reply) {
-                    (Err(_), Reply::Refused | Reply::EndOr(_)) => return Ok(()),
+                    (Err(_), Reply::Refused | Reply::EndOr(_) | Reply::RetryLater) if may_be_refused => {
+                        return Ok(());
+                    }
+                    (Err(_), Reply::EndOr(_)) => return Ok(()),
                     (Err(why), _) => return Err(shown(at, format!("{why} ({sent:?})"))),
                     (Ok(response), _) => response,
                 };

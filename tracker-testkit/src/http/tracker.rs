@@ -187,12 +187,8 @@ fn ask(connection: &mut Connection, target: &str) -> Vec<u8> {
     connection.ask(&request).unwrap_or_else(|why| panic!("{target}: {why}")).body
 }
 
-/// `[http]` and `[tls]` of the configuration: each kind of listener at each address, one worker.
+/// `[http]` and `[tls]` of the configuration: each kind of listener at each address, one worker unless the set-up wants more.
 fn http_sections(home: &Home, hosts: Hosts, addresses: &[&str], setup: &Setup) -> String {
-    let mut listen = Vec::new();
-    for scheme in ["http", "https", "proxy+http", "proxy+https"] {
-        listen.extend(addresses.iter().map(|address| format!("{scheme}://{address}")));
-    }
     let mut trusted: Vec<String> =
         setup.trusted_networks.iter().map(|network| (*network).to_owned()).collect();
     for (family, number, free_bits) in &setup.trusted_hosts {
@@ -202,6 +198,13 @@ fn http_sections(home: &Home, hosts: Hosts, addresses: &[&str], setup: &Setup) -
             let bits = if address.is_ipv4() { 32 } else { 128 };
             trusted.push(format!("{address}/{}", bits - free_bits));
         }
+    }
+    let mut listen = Vec::new();
+    // The PROXY protocol is nobody's but trusted proxies'.
+    let schemes: &[&str] =
+        if trusted.is_empty() { &["http", "https"] } else { &["http", "https", "proxy+http", "proxy+https"] };
+    for scheme in schemes {
+        listen.extend(addresses.iter().map(|address| format!("{scheme}://{address}")));
     }
     let mut text = format!("[http]\nlisten = {listen:?}\ntrusted_proxies = {trusted:?}\n");
     if setup.keys.iter().all(|(key, _)| *key != "workers") {

@@ -214,7 +214,6 @@ fn not_http(rows: &mut Rows) {
             b"G\0T /health HTTP/1.1\r\n\r\n",
             b"GET /\0 HTTP/1.1\r\n\r\n",
             b"GET /he\x01alth HTTP/1.1\r\n\r\n",
-            b"GET /health\x7f HTTP/1.1\r\n\r\n",
             // Without a scheme in front it is no URL, without a slash no path.
             b" /health HTTP/1.1\r\n\r\n",
         ]

@@ -27,7 +27,7 @@ pub(super) fn add(rows: &mut Rows) {
             s.host(0).announces_by_udp(s.udp_leecher(), None),
             s.host(0).announces(s.leecher(), announced(0, 1, &[])),
             s.host(1).announces(s.leecher(), announced(0, 2, &[peer(s.host(0))])),
-            s.host(0).announces(stopped, announced(0, 1, &[])),
+            s.host(0).announces(stopped, announced(0, 1 + u64::from(s.family == V6), &[])),
             s.host(0).announces_by_udp(s.udp_leecher(), Some((0, 2, vec![peer(s.host(1))]))),
         ]
     });
