@@ -5,12 +5,15 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -130,7 +133,7 @@ fn run(
     let accepting = RefCell::new(Vec::new());
     tasks.block_on(runtime, async {
         for (endpoint, socket) in sockets {
-            let listener = tokio::net::TcpListener::from_std(socket)?;
+            let listener = AsyncFd::with_interest(socket, Interest::READABLE)?;
             let accept = accept(listener, endpoint, Rc::clone(worker));
             accepting.borrow_mut().push(tokio::task::spawn_local(accept));
         }
@@ -156,11 +159,18 @@ const BACK_OFF: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(
 /// Attackers can bring it about, so it isn't logged each time.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-async fn accept(listener: tokio::net::TcpListener, endpoint: Endpoint, worker: Rc<Worker>) {
+async fn accept(listener: AsyncFd<TcpListener>, endpoint: Endpoint, worker: Rc<Worker>) {
     let mut back_off = BACK_OFF[0];
     let mut warned: Option<Instant> = None;
     loop {
-        match listener.accept().await {
+        let accepted = match listener.readable().await {
+            Ok(mut ready) => match ready.try_io(|socket| accept_one(socket.get_ref())) {
+                Ok(accepted) => accepted,
+                Err(_would_block) => continue,
+            },
+            Err(error) => Err(error),
+        };
+        match accepted {
             Ok((stream, source)) => {
                 back_off = BACK_OFF[0];
                 worker.tally.count(Counter::ConnectionsAccepted);
@@ -182,6 +192,14 @@ async fn accept(listener: tokio::net::TcpListener, endpoint: Endpoint, worker: R
             }
         }
     }
+}
+
+/// A connection that isn't known to the runtime yet, see `connection::stream`. The standard library's `accept` needs a second system call
+/// to make it non-blocking.
+fn accept_one(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, source) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let source = source.and_then(|source| SocketAddr::try_from(source).ok());
+    Ok((socket.into(), source.ok_or(io::ErrorKind::ConnectionAborted)?))
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

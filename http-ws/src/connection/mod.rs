@@ -19,7 +19,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracker_common::connection_id::Address;
@@ -51,7 +50,7 @@ const MAX_LEFTOVERS: usize = 64 * 1024;
 const MAX_UNSENT: usize = 16 * 1024;
 
 /// Serves a connection, and counts what becomes of it.
-pub(crate) async fn serve(stream: TcpStream, source: SocketAddr, endpoint: Endpoint, worker: Rc<Worker>) {
+pub(crate) async fn serve(stream: std::net::TcpStream, source: SocketAddr, endpoint: Endpoint, worker: Rc<Worker>) {
     let fate = serve_to_the_end(stream, source, endpoint, &worker).await;
     if let Some(fate) = fate {
         worker.tally.count(fate);
@@ -61,7 +60,7 @@ pub(crate) async fn serve(stream: TcpStream, source: SocketAddr, endpoint: Endpo
 
 /// What has to be counted about its end, besides that it ended.
 async fn serve_to_the_end(
-    mut stream: TcpStream,
+    stream: std::net::TcpStream,
     source: SocketAddr,
     endpoint: Endpoint,
     worker: &Rc<Worker>,
@@ -79,13 +78,16 @@ async fn serve_to_the_end(
         named_in_header: proxied && !endpoint.proxy_protocol,
         turned_away: matches!(place, Place::TurnedAway { .. }),
     };
+    let mut stream = Stream::Fresh(Some(stream));
     if endpoint.proxy_protocol && proxied {
         let limit = worker.context.settings.request_timeout;
         // In a box, as most connections have none, and its buffer would be part of each one's task.
-        match timeout(limit, Box::pin(preface::read(&mut stream))).await {
-            Ok(Ok(Some(source))) => client.address = Address::from(source.ip()),
-            // The proxy speaks for itself.
-            Ok(Ok(None)) => {}
+        match timeout(limit, Box::pin(preface::read(stream))).await {
+            Ok(Ok((behind_it, source))) => {
+                stream = behind_it;
+                // Or the proxy speaks for itself.
+                client.address = source.map_or(client.address, |source| Address::from(source.ip()));
+            }
             Ok(Err(_bad)) => return Some(Counter::ProxyProtocolBad),
             Err(_elapsed) => return Some(Counter::ClosedSlowRequest),
         }
@@ -100,7 +102,7 @@ async fn serve_to_the_end(
         return Some(Counter::ConnectionsRefusedAddress);
     }
     let stream = match (endpoint.tls, &context.tls) {
-        (false, _) => Stream::Plain(stream),
+        (false, _) => stream,
         // A handshake is too dear for somebody who is sent away.
         (true, _) if client.turned_away => return None,
         (true, Some(tls)) => match Box::pin(handshake(stream, tls.config(), worker)).await {
@@ -149,11 +151,12 @@ impl Drop for TurnedAway {
 }
 
 async fn handshake(
-    stream: TcpStream,
+    stream: Stream,
     config: std::sync::Arc<rustls::ServerConfig>,
     worker: &Worker,
 ) -> Result<Stream, Counter> {
     let shaken = timeout(worker.context.settings.handshake_timeout, async {
+        let stream = stream.registered()?;
         // Those who say nothing don't keep others waiting.
         stream.readable().await?;
         // Never closed, so there is always one sooner or later.
@@ -193,16 +196,17 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
     let mut timer = pin!(sleep(Duration::ZERO));
     let mut parked = false;
     loop {
-        let readable = poll_fn(|context| {
-            if let Poll::Ready(result) = wire.stream.poll_readable(context) {
-                return Poll::Ready(result.map_err(|_broken| Counter::ConnectionsBroken));
+        // The first request isn't waited for: it may have come with the handshake, and what TLS holds the socket doesn't know of.
+        if parked && wire.ahead.is_empty() {
+            let readable = poll_fn(|context| {
+                if let Poll::Ready(result) = wire.stream.poll_readable(context) {
+                    return Poll::Ready(result.map_err(|_broken| Counter::ConnectionsBroken));
+                }
+                poll_limit(&mut timer, context, &activity, worker, true).map(|_due| Err(Counter::ClosedIdle))
+            });
+            if let Err(fate) = readable.await {
+                return Some(fate);
             }
-            poll_limit(&mut timer, context, &activity, worker, true).map(|_due| Err(Counter::ClosedIdle))
-        });
-        if wire.ahead.is_empty()
-            && let Err(fate) = readable.await
-        {
-            return Some(fate);
         }
         let handler = Handler { worker: Rc::clone(worker), activity: Rc::clone(&activity), client };
         let mut http = Box::new(worker.http.serve_connection(wire, handler));
@@ -286,7 +290,7 @@ async fn broken(error: &hyper::Error, stream: Stream, worker: &Worker) -> Option
 
 /// Says that nothing more comes; reads what is left when there may be something.
 async fn farewell(mut stream: Stream, leftovers: bool, worker: &Worker) {
-    if !leftovers && matches!(stream, Stream::Plain(_)) {
+    if !leftovers && !matches!(stream, Stream::Tls(_)) {
         // To close it says the same.
         return;
     }
@@ -317,7 +321,7 @@ mod tests {
     /// A task has some words more, and tokio's part of a socket some 200 bytes.
     #[test]
     fn waiting_connection_costs_little_memory() {
-        fn size<F: Future>(_of: fn(TcpStream, SocketAddr, Endpoint, Rc<Worker>) -> F) -> usize {
+        fn size<F: Future>(_of: fn(std::net::TcpStream, SocketAddr, Endpoint, Rc<Worker>) -> F) -> usize {
             size_of::<F>()
         }
         let size = size(serve);

@@ -4,16 +4,17 @@ use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::proxy::{MAX_PREFACE, Preface, preface};
 
-/// Reads the header and nothing behind it; the client that it names, if any.
+/// Reads the header and nothing behind it; the connection behind it, and the client that it names, if any.
 ///
 /// # Errors
 ///
 /// There is none, a bad one, or the connection broke.
-pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+pub(super) async fn read(stream: Stream) -> io::Result<(Stream, Option<SocketAddr>)> {
+    let mut stream = stream.registered()?;
     let mut buffer = [0; MAX_PREFACE];
     let mut had = 0;
     loop {
@@ -28,7 +29,7 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr
         let header = buffer.get_mut(had..had + taken).ok_or(io::ErrorKind::InvalidData)?;
         stream.read_exact(header).await?;
         if let Some(source) = answer {
-            return Ok(source);
+            return Ok((Stream::Plain(stream), source));
         }
         had += taken;
     }
