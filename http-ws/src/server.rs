@@ -3,7 +3,6 @@
 //! A worker's thread runs one runtime, in which every listener has an accepting task and every connection a task. Workers share the table, the
 //! limits and nothing else. Started and stopped by tracker-user's daemon; tests are in `tests/`.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -14,10 +13,9 @@ use std::time::{Duration, Instant};
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::runtime::{self, Runtime};
+use tokio::runtime::{self, LocalOptions, LocalRuntime};
 use tokio::sync::oneshot;
-use tokio::task::LocalSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracker_core::{EventSink, Policy, SharedLists, TableReader};
 
 use crate::connection;
@@ -96,11 +94,12 @@ pub fn start(
         let (context, slots, exports) = (context.clone(), Arc::clone(&slots), exports.clone());
         let tally_of_thread = Arc::clone(&tally);
         let ended = Ended { failed: Box::new(failed.clone()), number };
-        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = thread::Builder::new().name(format!("http {number}")).spawn(move || {
             let seed = u64::from_ne_bytes(seed);
             let worker = Worker::new(context, tally_of_thread, sink, slots, exports, seed);
-            match run(&runtime, &worker, sockets, stopped) {
+            // It belongs to its thread, and with it all tasks.
+            let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            match runtime.and_then(|runtime| run(&runtime, &worker, sockets, stopped)) {
                 Ok(()) => std::mem::forget(ended),
                 Err(error) => log::error!("http worker {number}: {error}"),
             }
@@ -124,26 +123,25 @@ impl Drop for Ended {
 
 /// Accepts connections until it is told to stop; then lets those end that are being answered.
 fn run(
-    runtime: &Runtime,
+    runtime: &LocalRuntime,
     worker: &Rc<Worker>,
     sockets: Vec<(Endpoint, TcpListener)>,
     stopped: oneshot::Receiver<Duration>,
 ) -> io::Result<()> {
-    let tasks = LocalSet::new();
-    let accepting = RefCell::new(Vec::new());
-    tasks.block_on(runtime, async {
+    runtime.block_on(async {
+        let mut accepting = Vec::new();
         for (endpoint, socket) in sockets {
+            #[expect(deprecated, reason = "its successor is unsafe; this descriptor is the socket's as long as that lives")]
             let listener = AsyncFd::with_interest(socket, Interest::READABLE)?;
-            let accept = accept(listener, endpoint, Rc::clone(worker));
-            accepting.borrow_mut().push(tokio::task::spawn_local(accept));
+            accepting.push(tokio::task::spawn_local(accept(listener, endpoint, Rc::clone(worker))));
         }
         // A server that is dropped stops at once.
         let grace = stopped.await.unwrap_or_default();
-        for listener in accepting.take() {
+        for listener in accepting {
             listener.abort();
         }
         worker.stopping.set(true);
-        let _some_left = tokio::time::timeout(grace, async {
+        let _some_left = timeout(grace, async {
             while worker.answering.get() > 0 {
                 sleep(Duration::from_millis(10)).await;
             }

@@ -15,7 +15,8 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::service::Service;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tracker_common::connection_id::Address;
 use tracker_common::event::AnnounceEvent;
 use tracker_common::source::is_sane;
@@ -70,7 +71,18 @@ impl Service<Request<Incoming>> for Handler {
         };
         self.worker.tally.count(reply.counter);
         reply.closes |= has_body || self.client.turned_away || self.worker.stopping.get();
+        if (reply.closes || is_last(&parts)) && matches!(reply.body, AnswerBody::Whole(_)) {
+            self.activity.ends_with_answer();
+        }
         ready(Ok(reply.into_response(parts.headers)))
+    }
+}
+
+/// Whether the client wants the connection to end behind the answer, as hyper sees it too.
+fn is_last(request: &Parts) -> bool {
+    match request.headers.get(CONNECTION) {
+        None => request.version == Version::HTTP_10,
+        Some(value) => value.as_bytes().eq_ignore_ascii_case(b"close"),
     }
 }
 

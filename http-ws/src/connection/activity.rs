@@ -48,6 +48,7 @@ pub(crate) struct Activity {
     streaming: Cell<bool>,
     /// There is nothing to send, and that isn't the client's fault.
     starving: Cell<bool>,
+    last: Cell<bool>,
     left_some_unread: Cell<bool>,
     /// Connections of the worker whose answer isn't sent yet.
     answering: Rc<Cell<u32>>,
@@ -63,6 +64,7 @@ impl Activity {
             taken: Cell::new(0),
             streaming: Cell::new(false),
             starving: Cell::new(false),
+            last: Cell::new(false),
             left_some_unread: Cell::new(false),
         })
     }
@@ -102,6 +104,16 @@ impl Activity {
         if self.phase.get() == Phase::Answering && !self.streaming.get() {
             self.enter(Phase::Idle);
         }
+    }
+
+    /// The connection is closed behind the answer, all of which is there.
+    pub(crate) fn ends_with_answer(&self) {
+        self.last.set(true);
+    }
+
+    /// True when nothing is sent behind this answer.
+    pub(crate) fn is_last(&self) -> bool {
+        self.last.get()
     }
 
     /// The request has a body, which nobody reads.

@@ -2,10 +2,12 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use rustix::net::{SendFlags, send};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -99,6 +101,25 @@ impl Stream {
         }
     }
 
+    /// Writes what the connection is closed behind: it leaves together with the close, in one segment.
+    pub(crate) fn poll_write_last(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(result) = self.at_once(|socket| send_with_more(&*socket, bytes)) {
+            return Poll::Ready(result);
+        }
+        let Self::Plain(stream) = &*self else { return self.poll_write(context, bytes) };
+        loop {
+            ready!(stream.poll_write_ready(context))?;
+            match stream.try_io(Interest::WRITABLE, || send_with_more(stream, bytes)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Fresh(_) => Poll::Ready(Ok(())),
@@ -130,6 +151,11 @@ impl Stream {
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
         }
     }
+}
+
+/// The system waits for what follows, at most 200 ms.
+fn send_with_more(socket: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    Ok(send(socket, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?)
 }
 
 /// A socket that has to wait isn't fresh any more, see [`Stream::at_once`].

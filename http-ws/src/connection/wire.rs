@@ -73,7 +73,10 @@ impl Write for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
-        let count = ready!(wire.stream.poll_write(context, bytes))?;
+        let count = ready!(match wire.activity.is_last() {
+            true => wire.stream.poll_write_last(context, bytes),
+            false => wire.stream.poll_write(context, bytes),
+        })?;
         wire.activity.wrote(count);
         Poll::Ready(Ok(count))
     }

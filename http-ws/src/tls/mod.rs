@@ -55,7 +55,8 @@ impl Tls {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&resolver) as _);
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Some clients that speak HTTP/1.0 offer that alone.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         // Sessions live in tickets at the clients: nothing to keep here, nothing for workers to share but the ticket's key, which changes
         // every six hours.
         config.ticketer = rustls::crypto::ring::Ticketer::new()?;

@@ -141,6 +141,7 @@ fn http_1_1_is_agreed_on_when_the_client_offers_it_among_others() {
                 .map(|connection| connection.client.alpn_protocol().map(<[u8]>::to_vec))
         };
         assert_eq!(offers(&["h2", "http/1.1"]), Ok(Some(b"http/1.1".to_vec())));
+        assert_eq!(offers(&["http/1.0"]), Ok(Some(b"http/1.0".to_vec())));
         assert_eq!(offers(&[]), Ok(None));
         // RFC 7301, section 3.2: nothing in common is a fatal alert.
         assert_eq!(offers(&["h2"]), Err(Error::NoApplicationProtocol));

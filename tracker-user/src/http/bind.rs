@@ -18,6 +18,10 @@ use crate::ports::{self, Transport, no_ipv6};
 /// Connections that wait to be accepted: the kernel cuts it at net.core.somaxconn, which is the operator's say.
 const BACKLOG: i32 = i32::MAX;
 
+/// Bytes of answers that the kernel takes from us beyond those that are on their way; connections inherit it. Without it a client that
+/// never reads costs a send buffer of megabytes.
+const UNSENT: u32 = 32 * 1024;
+
 /// Binds all addresses of the configuration and listens there.
 ///
 /// # Errors
@@ -79,6 +83,7 @@ fn listening(socket: Socket, silence_s: u32) -> io::Result<TcpListener> {
     // Connections inherit it. Each answer is one write, which nothing that comes later should wait for.
     socket.set_tcp_nodelay(true)?;
     sys::defer_accept(&socket, silence_s)?;
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.set_nonblocking(true)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
