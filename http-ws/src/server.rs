@@ -98,7 +98,8 @@ pub fn start(
             let seed = u64::from_ne_bytes(seed);
             let worker = Worker::new(context, tally_of_thread, sink, slots, exports, seed);
             // It belongs to its thread, and with it all tasks.
-            let runtime = runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            let runtime =
+                runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             match runtime.and_then(|runtime| run(&runtime, &worker, sockets, stopped)) {
                 Ok(()) => std::mem::forget(ended),
                 Err(error) => log::error!("http worker {number}: {error}"),
@@ -131,7 +132,10 @@ fn run(
     runtime.block_on(async {
         let mut accepting = Vec::new();
         for (endpoint, socket) in sockets {
-            #[expect(deprecated, reason = "its successor is unsafe; this descriptor is the socket's as long as that lives")]
+            #[expect(
+                deprecated,
+                reason = "its successor is unsafe; this descriptor is the socket's as long as that lives"
+            )]
             let listener = AsyncFd::with_interest(socket, Interest::READABLE)?;
             accepting.push(tokio::task::spawn_local(accept(listener, endpoint, Rc::clone(worker))));
         }
@@ -209,7 +213,8 @@ impl Server {
     /// What all workers have counted, by name; with `connections_open`.
     pub fn numbers(&self) -> Vec<(&'static str, u64)> {
         let sum = |counter| self.workers.iter().map(|worker| worker.tally.of(counter)).sum::<u64>();
-        let mut numbers: Vec<_> = Counter::ALL.iter().map(|counter| (counter.name(), sum(*counter))).collect();
+        let mut numbers: Vec<_> =
+            Counter::ALL.iter().map(|counter| (counter.name(), sum(*counter))).collect();
         let open = sum(Counter::ConnectionsAccepted).saturating_sub(sum(Counter::ConnectionsClosed));
         numbers.push(("connections_open", open));
         numbers

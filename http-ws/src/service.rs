@@ -13,9 +13,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::service::Service;
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+};
 use hyper::http::request::Parts;
+use hyper::service::Service;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tracker_common::connection_id::Address;
 use tracker_common::event::AnnounceEvent;
@@ -199,7 +201,10 @@ impl Handler {
         proxy::client_address(settings.proxy_header, values, &settings.trusted_proxies)
             .map(Address::from)
             .map_err(|_| {
-                Failure::new(Counter::ErrorClientAddress, "the reverse proxy does not tell the client's address")
+                Failure::new(
+                    Counter::ErrorClientAddress,
+                    "the reverse proxy does not tell the client's address",
+                )
             })
     }
 
@@ -230,7 +235,9 @@ impl Handler {
             peers,
         );
         let time_ms = ((context.clock)() / 1_000_000) as u32;
-        for peer in [Some(peer), second.map(|address| peer_address(address, announce.port))].into_iter().flatten() {
+        for peer in
+            [Some(peer), second.map(|address| peer_address(address, announce.port))].into_iter().flatten()
+        {
             let event = AnnounceEvent::new(announce.info_hash, peer, announce.kind, announce.seeder, time_ms);
             if !self.worker.sink.emit(event) {
                 // H15: the writer is behind, and nobody would find this peer.
@@ -262,8 +269,11 @@ impl Handler {
             return (client, None);
         }
         let client = announce.ip.map_or(client, Address::from);
-        let named = [announce.ipv4.map(IpAddr::V4), announce.ipv6.map(IpAddr::V6)].map(|ip| ip.map(Address::from));
-        let same_family = |address: &Address| matches!((address, &client), (Address::V4(_), Address::V4(_)) | (Address::V6(_), Address::V6(_)));
+        let named =
+            [announce.ipv4.map(IpAddr::V4), announce.ipv6.map(IpAddr::V6)].map(|ip| ip.map(Address::from));
+        let same_family = |address: &Address| {
+            matches!((address, &client), (Address::V4(_), Address::V4(_)) | (Address::V6(_), Address::V6(_)))
+        };
         let mut endpoints = (client, None);
         for address in named.into_iter().flatten() {
             if !same_family(&address) {

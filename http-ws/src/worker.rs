@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use hyper::server::conn::http1;
 use tokio::sync::Semaphore;
-use tracker_common::wire::InfoHash;
 use tracker_common::table::BothPeers;
+use tracker_common::wire::InfoHash;
 use tracker_core::{EventSink, Random};
 
 use crate::connection::READ_BYTES;

@@ -50,7 +50,12 @@ const MAX_LEFTOVERS: usize = 64 * 1024;
 const MAX_UNSENT: usize = 16 * 1024;
 
 /// Serves a connection, and counts what becomes of it.
-pub(crate) async fn serve(stream: std::net::TcpStream, source: SocketAddr, endpoint: Endpoint, worker: Rc<Worker>) {
+pub(crate) async fn serve(
+    stream: std::net::TcpStream,
+    source: SocketAddr,
+    endpoint: Endpoint,
+    worker: Rc<Worker>,
+) {
     let fate = serve_to_the_end(stream, source, endpoint, &worker).await;
     if let Some(fate) = fate {
         worker.tally.count(fate);
@@ -161,9 +166,7 @@ async fn handshake(
         stream.readable().await?;
         // Never closed, so there is always one sooner or later.
         let _turn = worker.handshakes.acquire().await;
-        TlsAcceptor::from(config)
-            .accept_with(stream, |tls| tls.set_buffer_limit(Some(MAX_UNSENT)))
-            .await
+        TlsAcceptor::from(config).accept_with(stream, |tls| tls.set_buffer_limit(Some(MAX_UNSENT))).await
     });
     match shaken.await {
         Ok(Ok(stream)) => {

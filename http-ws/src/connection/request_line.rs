@@ -66,7 +66,7 @@ impl Escape {
 
 /// `"`, `<` and `>` are refused by the parser as well.
 const fn may_stand_in_target(byte: u8) -> bool {
-    !matches!(byte, 0x7f.. | b'"' | b'<' | b'>')
+    !matches!(byte, 0x7f..|b'"'| b'<' | b'>')
 }
 
 /// Without an early end, so that the compiler makes vectors of it.

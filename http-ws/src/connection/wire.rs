@@ -67,11 +67,7 @@ impl Read for Wire {
 }
 
 impl Write for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         let count = ready!(match wire.activity.is_last() {
             true => wire.stream.poll_write_last(context, bytes),

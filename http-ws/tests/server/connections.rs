@@ -70,7 +70,10 @@ fn client_that_does_not_read_is_closed_and_counted() {
             break error;
         }
     };
-    assert!(matches!(full.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::ConnectionReset), "{full}");
+    assert!(
+        matches!(full.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::ConnectionReset),
+        "{full}"
+    );
     tracker.until("connections_closed_slow_reader", 1);
 }
 
@@ -83,7 +86,11 @@ fn there_are_only_so_many_connections() {
     let mut second = tracker.connect();
     send(&mut second, &announce(1, 1, ""));
     let told = rest(&mut second);
-    assert!(told.ends_with(b"d14:failure reason20:too many connections8:retry ini5ee"), "{}", told.escape_ascii());
+    assert!(
+        told.ends_with(b"d14:failure reason20:too many connections8:retry ini5ee"),
+        "{}",
+        told.escape_ascii()
+    );
     assert_eq!(tracker.count("connections_refused"), 1);
     drop(first);
     tracker.until("connections_open", 0);

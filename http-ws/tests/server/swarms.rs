@@ -12,7 +12,12 @@ fn peers_of_two_announces_meet() {
     let (status, body) = answer(&mut stream);
     assert_eq!(status, "HTTP/1.1 200 OK");
     let text = body.escape_ascii().to_string();
-    assert!(text.starts_with("d8:completei0e10:downloadedi0e11:external ip4:\\x7f\\x00\\x00\\x0110:incompletei1e8:intervali"), "{text}");
+    assert!(
+        text.starts_with(
+            "d8:completei0e10:downloadedi0e11:external ip4:\\x7f\\x00\\x00\\x0110:incompletei1e8:intervali"
+        ),
+        "{text}"
+    );
     assert!(text.ends_with("e12:min intervali900e5:peers0:e"), "{text}");
     let mut text = String::new();
     // The writer takes a moment.
@@ -24,7 +29,10 @@ fn peers_of_two_announces_meet() {
     send(&mut stream, format!("GET /scrape?info_hash={} HTTP/1.1\r\n\r\n", "%01".repeat(20)).as_bytes());
     let (_, body) = answer(&mut stream);
     let text = body.escape_ascii().to_string();
-    assert!(text.starts_with("d5:filesd20:\\x01\\x01") && text.ends_with("eeee") || text.ends_with("eee"), "{text}");
+    assert!(
+        text.starts_with("d5:filesd20:\\x01\\x01") && text.ends_with("eeee") || text.ends_with("eee"),
+        "{text}"
+    );
 }
 
 #[test]
