@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -51,6 +52,13 @@ impl Authority {
     /// What a client needs that trusts this authority and nobody else.
     pub fn client(&self) -> Arc<ClientConfig> {
         client_trusting(&self.pem())
+    }
+
+    /// The same for a client that makes a full handshake each time: a resumed one has the certificate of the first.
+    pub fn forgetful_client(&self) -> Arc<ClientConfig> {
+        let mut config = ClientConfig::clone(&self.client());
+        config.resumption = Resumption::disabled();
+        Arc::new(config)
     }
 }
 

@@ -1,10 +1,8 @@
 //! Requests that come in two parts, cut at every byte, and byte by byte.
 //!
-//! Before the next part is sent the tracker has taken the one before: /proc/net/tcp has the bytes that wait in its socket.
+//! Before the next part is sent the tracker has read the one before: the kernel says so.
 
-use std::fs;
-use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tracker_testkit::http::answer::Answer;
@@ -12,11 +10,9 @@ use tracker_testkit::http::case::{Host, Setup};
 use tracker_testkit::http::connection::{Connection, Response};
 use tracker_testkit::http::play::read_answer;
 use tracker_testkit::http::query::{self, Announce, Version};
+use tracker_testkit::http::unread::Unread;
 use tracker_testkit::http::{Place, Running};
 use tracker_testkit::rows::Family;
-
-/// How long the tracker may take to read before the test fails; nothing is measured with it.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const CLIENT: Host = Host { family: Family::V4, number: 1 };
 /// A proxy that may speak the PROXY protocol.
@@ -66,14 +62,15 @@ fn requests() -> [Asked; 5] {
 #[test]
 fn requests_may_be_cut_at_every_byte() {
     let tracker = tracker();
+    let unread = Unread::new();
     for tls in [false, true] {
-        let dial = tracker.dial(CLIENT, tls, None);
+        let way = tracker.dial(CLIENT, tls, None);
         for asked in requests() {
             for at in 1..asked.request.len() {
                 let (first, second) = asked.request.split_at(at);
-                let mut connection = dial.open().unwrap();
+                let mut connection = way.open().unwrap();
                 connection.send(first).unwrap();
-                wait_until_read(&connection);
+                unread.wait(connection.socket());
                 connection.send(second).unwrap();
                 expect(&mut connection, &asked, at);
             }
@@ -85,13 +82,14 @@ fn requests_may_be_cut_at_every_byte() {
 #[test]
 fn requests_may_come_byte_by_byte() {
     let tracker = tracker();
+    let unread = Unread::new();
     for tls in [false, true] {
         for asked in requests() {
             let mut connection = tracker.dial(CLIENT, tls, None).open().unwrap();
             for (n, byte) in asked.request.iter().enumerate() {
                 // After the last one the tracker may be gone at once.
                 if n > 0 {
-                    wait_until_read(&connection);
+                    unread.wait(connection.socket());
                 }
                 connection.send(std::slice::from_ref(byte)).unwrap();
             }
@@ -121,6 +119,7 @@ fn a_request_and_half_the_next_one_come_together() {
 #[test]
 fn a_header_of_the_proxy_protocol_may_be_cut_at_every_byte() {
     let tracker = tracker();
+    let unread = Unread::new();
     let v1 = b"PROXY TCP4 192.0.2.1 198.51.100.1 1000 80\r\n".to_vec();
     let v2 = [
         &b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0f"[..],
@@ -136,7 +135,7 @@ fn a_header_of_the_proxy_protocol_may_be_cut_at_every_byte() {
             connection.send(&whole[..at]).unwrap();
             // While a header is incomplete some of it may stay in the socket.
             if at > header.len() {
-                wait_until_read(&connection);
+                unread.wait(connection.socket());
             }
             connection.send(&whole[at..]).unwrap();
             let response = connection.read_response(false).unwrap_or_else(|why| panic!("cut at {at}: {why}"));
@@ -159,33 +158,4 @@ fn expect(connection: &mut Connection, asked: &Asked, at: usize) {
     assert!((asked.is_answered)(&response), "{text} cut at {at}: {response:?}");
     // Thousands of connections that linger would make the kernel's table long; this one ends with a reset.
     SockRef::from(connection.socket()).set_linger(Some(Duration::ZERO)).expect("a socket");
-}
-
-/// Returns when the tracker's socket has no bytes that it has not read.
-fn wait_until_read(connection: &Connection) {
-    let deadline = Instant::now() + PATIENCE;
-    while unread(connection.socket()) != Some(0) {
-        assert!(Instant::now() < deadline, "the tracker doesn't read");
-        std::thread::yield_now();
-    }
-}
-
-/// Bytes in the other end's socket, once it is established.
-fn unread(socket: &TcpStream) -> Option<u64> {
-    let (here, there) = (in_hex(socket.local_addr().ok()?), in_hex(socket.peer_addr().ok()?));
-    let table = fs::read_to_string("/proc/self/net/tcp").ok()?;
-    table.lines().find_map(|line| {
-        let mut words = line.split_whitespace().skip(1);
-        let is_it = words.next()? == there && words.next()? == here && words.next()? == "01";
-        let (_, received) = words.next()?.split_once(':')?;
-        is_it.then(|| u64::from_str_radix(received, 16).ok())?
-    })
-}
-
-/// As in /proc/net/tcp.
-fn in_hex(address: SocketAddr) -> String {
-    match address.ip() {
-        std::net::IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()),
-        std::net::IpAddr::V6(ip) => unreachable!("{ip}: these tests are for IPv4"),
-    }
 }
