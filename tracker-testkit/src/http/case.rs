@@ -31,6 +31,14 @@ impl Case {
             Step::HangUp(_) | Step::AccessList(_) => false,
         })
     }
+
+    /// Whether all its requests are bytes as they are, which versions and pipelining don't change.
+    pub fn is_raw(&self) -> bool {
+        self.steps.iter().all(|step| match step {
+            Step::Talk(talk) => talk.exchanges.iter().all(|(request, _)| matches!(request, Request::Raw(_))),
+            Step::Udp { .. } | Step::HangUp(_) | Step::AccessList(_) => true,
+        })
+    }
 }
 
 /// How the tracker is set up.

@@ -21,6 +21,9 @@ pub(crate) fn command(task: &Task<'_>) -> Command {
     // Its default is in the home directory and would be shared.
     command.arg(format!("--dht-file-path={}", task.directory.join("dht.dat").display()));
     command.arg(format!("--dir={}", task.directory.display()));
+    if let Some(authority) = task.authority {
+        command.arg("--check-certificate=true").arg(format!("--ca-certificate={}", authority.display()));
+    }
     command.arg(if task.leech { "--seed-time=0" } else { "--check-integrity=true" });
     command.arg(task.torrent);
     command

@@ -16,10 +16,10 @@ pub(crate) struct Lan {
 impl Lan {
     /// The tracker's addresses, which belong to none of the cables.
     pub(crate) const SERVER_V4: &str = "10.99.0.1";
-    pub(crate) const SERVER_V6: &str = "fd99::1";
-    /// The clients' addresses.
+    pub(crate) const SERVER_V6: &str = "2001:db8::1";
+    /// The clients' addresses; those of IPv6 from 2000::/3, without which Transmission does without IPv6.
     pub(crate) const CLIENTS_V4: [&str; 2] = ["10.99.1.2", "10.99.2.2"];
-    pub(crate) const CLIENTS_V6: [&str; 2] = ["fd99:1::2", "fd99:2::2"];
+    pub(crate) const CLIENTS_V6: [&str; 2] = ["2001:db8:1::2", "2001:db8:2::2"];
 
     pub(crate) fn new() -> Self {
         let server = Arc::new(Namespace::new());
@@ -30,7 +30,7 @@ impl Lan {
         let clients = [Arc::new(Namespace::new()), Arc::new(Namespace::new())];
         let mut passes = Vec::new();
         for (n, client) in clients.iter().enumerate() {
-            let (near, far) = (format!("10.99.{}.1", n + 1), format!("fd99:{}::1", n + 1));
+            let (near, far) = (format!("10.99.{}.1", n + 1), format!("2001:db8:{}::1", n + 1));
             client.cable_to(&server, "cable0", &format!("cable{n}"));
             server.ip(&format!("address add {near}/24 dev cable{n}"));
             server.ip(&format!("-6 address add {far}/64 dev cable{n}"));

@@ -11,5 +11,9 @@ pub(crate) fn command(task: &Task<'_>) -> Command {
     let mut command = task.namespace.command(PYTHON);
     command.arg(script).arg(if task.leech { "leech" } else { "seed" });
     command.arg(task.torrent).arg(task.directory).arg(task.address);
+    if let Some(authority) = task.authority {
+        // OpenSSL's own variable; libtorrent looks where OpenSSL looks.
+        command.env("SSL_CERT_FILE", authority);
+    }
     command
 }

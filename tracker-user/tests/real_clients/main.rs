@@ -6,17 +6,19 @@
 //! with sockets alone, and with generic XDP on `lo`, where both live beside the tracker.
 //!
 //! aria2 1.36 speaks UDP to trackers through the socket of its IPv4 DHT, and not at all over IPv6 ("udp is not
-//! supported yet"): there it is only libtorrent.
+//! supported yet"): there it is only libtorrent. Over HTTP and HTTPS (`over_http`) there is Transmission, too.
 
 mod aria2;
 mod lan;
 mod libtorrent;
+mod over_http;
+mod transmission;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -102,6 +104,8 @@ struct Task<'a> {
     torrent: &'a Path,
     /// Ends by itself when it has the file; a seeder goes on until it is killed.
     leech: bool,
+    /// Whom to trust for https trackers: a file with a certificate.
+    authority: Option<&'a Path>,
 }
 
 /// Where both clients and the tracker are.
@@ -134,7 +138,7 @@ impl Place {
     #[cfg(feature = "xdp")]
     fn loopback() -> Self {
         let machine = Arc::new(Namespace::new());
-        machine.own_networks("10.99.0.0/16", "fd99::/32");
+        machine.own_networks("10.99.0.0/16", "2001:db8::/32");
         for (v4, v6) in Lan::CLIENTS_V4.iter().zip(Lan::CLIENTS_V6) {
             machine.ip(&format!("address add {v4}/32 dev lo"));
             machine.ip(&format!("-6 address add {v6}/128 dev lo"));
@@ -175,34 +179,8 @@ fn transfer(client: impl Fn(&Task<'_>) -> Command, way: Way, over_ipv6: bool) {
     home.configure(&configuration);
     let daemon = home.start(Some(&place.server));
 
-    let (seed, leech) = (home.path("seed"), home.path("leech"));
-    fs::create_dir(&seed).expect("the home is ours");
-    fs::create_dir(&leech).expect("the home is ours");
-    let content: Vec<u8> = (0..FILE_LEN).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    fs::write(seed.join("file.bin"), &content).expect("the home is ours");
-    let torrent = home.path("file.torrent");
-    make_torrent(&seed.join("file.bin"), &format!("udp://{}/announce", daemon.address(over_ipv6)), &torrent);
-
-    let peer = |n: usize| if over_ipv6 { place.v6[n] } else { place.v4[n] };
-    let task = |n: usize, directory, leech| Task {
-        namespace: &place.clients[n],
-        address: peer(n),
-        directory,
-        torrent: &torrent,
-        leech,
-    };
-    let seeder = Client::start(client(&task(0, &seed, false)));
-    let swarm = |key: &str| home.stats()["swarm"][key].as_u64().unwrap_or_default();
-    daemon.eventually("the seeder announces", || (swarm("peers") > 0).then_some(()));
-    let mut leecher = Client::start(client(&task(1, &leech, true)));
-    leecher.wait(&seeder, &daemon);
-    assert_eq!(
-        fs::read(leech.join("file.bin")).map(|bytes| bytes == content).ok(),
-        Some(true),
-        "the file did not come whole\nleecher:\n{}\nseeder:\n{}",
-        leecher.said(),
-        seeder.said()
-    );
+    let url = format!("udp://{}/announce", daemon.address(over_ipv6));
+    exchange_file(&client, &home, &daemon, &place, over_ipv6, &url, None);
 
     let stats = home.stats();
     let count = |side: &str, verdict: &str| stats[side][verdict].as_u64().unwrap_or_default();
@@ -224,11 +202,59 @@ fn transfer(client: impl Fn(&Task<'_>) -> Command, way: Way, over_ipv6: bool) {
     daemon.stop_well();
 }
 
+/// A seeder has a file and a leecher gets it, both told of the tracker at this URL and of nobody else.
+fn exchange_file(
+    client: &impl Fn(&Task<'_>) -> Command,
+    home: &Home,
+    daemon: &Daemon,
+    place: &Place,
+    over_ipv6: bool,
+    url: &str,
+    authority: Option<&Path>,
+) {
+    let (seed, leech) = (home.path("seed"), home.path("leech"));
+    fs::create_dir(&seed).expect("the home is ours");
+    fs::create_dir(&leech).expect("the home is ours");
+    let content: Vec<u8> = (0..FILE_LEN).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    fs::write(seed.join("file.bin"), &content).expect("the home is ours");
+    let torrent = home.path("file.torrent");
+    make_torrent(&seed.join("file.bin"), url, &torrent);
+
+    let peer = |n: usize| if over_ipv6 { place.v6[n] } else { place.v4[n] };
+    let task = |n: usize, directory, leech| Task {
+        namespace: &place.clients[n],
+        address: peer(n),
+        directory,
+        torrent: &torrent,
+        leech,
+        authority,
+    };
+    let seeder = Client::start(client(&task(0, &seed, false)));
+    let swarm = |key: &str| home.stats()["swarm"][key].as_u64().unwrap_or_default();
+    daemon.eventually("the seeder announces", || {
+        assert!(!seeder.has_ended(), "the seeder has ended:\n{}", seeder.said());
+        (swarm("peers") > 0).then_some(())
+    });
+    let mut leecher = Client::start(client(&task(1, &leech, true)));
+    leecher.wait(&seeder, daemon);
+    assert_eq!(
+        fs::read(leech.join("file.bin")).map(|bytes| bytes == content).ok(),
+        Some(true),
+        "the file did not come whole\nleecher:\n{}\nseeder:\n{}",
+        leecher.said(),
+        seeder.said()
+    );
+}
+
 /// A private torrent of one file, as libtorrent makes it.
 fn make_torrent(file: &Path, announce: &str, torrent: &Path) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_clients/make_torrent.py");
     let mut command = Command::new(PYTHON);
     command.arg(script).arg(file).arg(announce).arg(torrent);
+    if !announce.starts_with("udp") {
+        // Transmission 3.00 reads no others.
+        command.arg("v1");
+    }
     let output = command.output().expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -263,6 +289,10 @@ impl Client {
 
     fn said(&self) -> String {
         self.said.lock().expect("nobody panics with it").clone()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.try_recv() == Err(TryRecvError::Disconnected)
     }
 
     /// Waits until it has ended by itself.
