@@ -219,7 +219,7 @@ impl Reply {
     }
 
     /// With a list of dictionaries.
-    pub fn as_list(self) -> Self {
+    pub fn in_a_list(self) -> Self {
         self.swarm(|swarm| swarm.compact = false)
     }
 

@@ -21,15 +21,15 @@ pub(super) fn add(rows: &mut Rows) {
         // A large torrent still counts who leaves, see H09.
         let own = u64::from(s.family == Family::V6);
         vec![
-            s.host(1).announces(asking(""), announced(0, 1, &[]).as_list()),
+            s.host(1).announces(asking(""), announced(0, 1, &[]).in_a_list()),
             s.host(0).announces(s.leecher(), Accepted),
             s.host(2).announces(Announce { port: 1, left: Some(0), ..s.leecher() }, Accepted),
-            s.host(1).announces(asking(""), announced(1, 2, &peers).as_list()),
-            s.host(1).announces(asking("&no_peer_id=1"), announced(1, 2, &peers).as_list()),
-            s.host(1).announces(asking("&no_peer_id=0"), announced(1, 2, &peers).as_list()),
+            s.host(1).announces(asking(""), announced(1, 2, &peers).in_a_list()),
+            s.host(1).announces(asking("&no_peer_id=1"), announced(1, 2, &peers).in_a_list()),
+            s.host(1).announces(asking("&no_peer_id=0"), announced(1, 2, &peers).in_a_list()),
             s.host(1).announces(
                 Announce { event: Some("stopped"), ..asking("") },
-                announced(1, 1 + own, &[]).as_list(),
+                announced(1, 1 + own, &[]).in_a_list(),
             ),
         ]
     });

@@ -44,7 +44,7 @@ pub(super) fn add(rows: &mut Rows) {
             ),
             v6(0).announces(
                 Announce { compact: Some("0"), ..s.leecher() },
-                announced(1, 3, &[all[0], peer(v4(1)), peer(v6(1))]).as_list(),
+                announced(1, 3, &[all[0], peer(v4(1)), peer(v6(1))]).in_a_list(),
             ),
             v4(2).scrapes(&[s.hash(0)], &[(s.hash(0), counts(1, 0, 3))]),
         ]
