@@ -48,6 +48,8 @@ pub struct Setup {
     pub base: rows::Setup,
     /// Further keys of `[http]`, as TOML.
     pub keys: Vec<(&'static str, &'static str)>,
+    /// Further keys of `[tls]`.
+    pub tls_keys: Vec<(&'static str, &'static str)>,
     /// Trusted proxies: hosts by number, and how many low bits of the number are free.
     pub trusted_hosts: Vec<(Family, u16, u8)>,
     /// Trusted proxies where no host is.

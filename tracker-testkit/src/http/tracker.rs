@@ -216,5 +216,8 @@ fn http_sections(home: &Home, hosts: Hosts, addresses: &[&str], setup: &Setup) -
     let (certificate, key) = (home.path("chain.pem"), home.path("key.pem"));
     writeln!(text, "[tls]\ncertificate = {certificate:?}\nprivate_key = {key:?}")
         .expect("writing to a String");
+    for (key, value) in &setup.tls_keys {
+        writeln!(text, "{key} = {value}").expect("writing to a String");
+    }
     text
 }

@@ -13,7 +13,7 @@ use tracker_testkit::http::query::{self, Version};
 use tracker_testkit::http::{Place, Running};
 use tracker_testkit::skip::{Requirement, must_skip};
 
-use crate::{BINARY, announce, host, run};
+use crate::{BINARY, announce, counted, host, run};
 
 /// The names of [`Running`]'s own certificate.
 const NAMES: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
@@ -199,4 +199,18 @@ fn a_pkcs12_bundle_of_openssl_serves() {
     let mut connection = Dial::tls(daemon.http_address("https", false), authority.client()).open().unwrap();
     assert_eq!(connection.ask(&announce([1; 20])).unwrap().status, 200);
     daemon.stop_well();
+}
+
+#[test]
+fn who_comes_back_resumes_its_session() {
+    let tracker = Running::start(BINARY, Place::Loopback, &Setup::default());
+    let dial = tracker.dial(host(1), true, None);
+    for _ in 0..5 {
+        // The ticket comes with the answer.
+        assert_eq!(dial.open().unwrap().ask(&announce([2; 20])).unwrap().status, 200);
+    }
+    let [all, resumed] =
+        ["tls_handshakes", "tls_handshakes_resumed"].map(|name| counted(&tracker.home, name));
+    assert_eq!((all, resumed), (5, 4));
+    tracker.daemon.stop_well();
 }

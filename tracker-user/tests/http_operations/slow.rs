@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tracker_testkit::http::answer::Answer;
 use tracker_testkit::http::case::Setup;
+use tracker_testkit::http::connection::Dial;
 use tracker_testkit::http::play::read_answer;
 use tracker_testkit::http::{Place, Running};
 use tracker_testkit::rows::Family;
@@ -167,4 +168,38 @@ fn is_open(mut stream: &TcpStream) -> bool {
         Ok(count) => count > 0,
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
+}
+
+#[test]
+fn handshakes_that_take_too_long_or_are_none_are_closed_and_counted() {
+    let setup =
+        Setup { tls_keys: vec![("handshake_timeout_s", "1"), ("max_handshakes", "2")], ..Setup::default() };
+    let tracker = Running::start(BINARY, Place::Loopback, &setup);
+    let https = Dial { tls: None, ..tracker.dial(host(1), true, None) };
+    // A record of TLS that says it has 512 bytes, and a few of them.
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    let mut slow: Vec<_> = (0..10)
+        .map(|_| {
+            let mut connection = https.open().expect("the tracker listens");
+            connection.send(hello).expect("a few bytes");
+            connection
+        })
+        .collect();
+    // They have taken all turns; whoever comes now gets one when they are closed, and has the same time for it.
+    let mut good = tracker
+        .daemon
+        .eventually("a good client gets its turn", || tracker.dial(host(2), true, None).open().ok());
+    assert_eq!(good.ask(&announce([1; 20])).expect("an answer").status, 200);
+    for connection in &mut slow {
+        // An alert may come before the end.
+        let _ = connection.read_end();
+    }
+    let mut none = https.open().expect("the tracker listens");
+    none.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").expect("a few bytes");
+    let _ = none.read_end();
+    tracker.daemon.eventually("handshakes are counted", || {
+        let count = |name| counted(&tracker.home, name);
+        (count("tls_handshakes_timed_out") >= 10 && count("tls_handshakes_failed") >= 1).then_some(())
+    });
+    tracker.daemon.stop_well();
 }

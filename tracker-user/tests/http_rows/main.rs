@@ -1,8 +1,11 @@
 //! Every row of docs/protocol.md's HTTP table against a running tracker.
 //!
 //! The rows are data in `tracker_testkit::http::rows`; they are played plain and in TLS, in HTTP/1.0 and 1.1, one request after the
-//! other and pipelined. `splits` cuts some requests at every byte.
+//! other and pipelined. `splits` cuts some requests at every byte; `in_kernel` has
+//! peers whose announces the kernel answers.
 
+#[cfg(feature = "xdp")]
+mod in_kernel;
 mod splits;
 
 use tracker_testkit::http::case::{Host, Setup};
