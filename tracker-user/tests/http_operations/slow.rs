@@ -25,7 +25,7 @@ const SLOW_READERS: u16 = 200;
 const PER_HOST: u16 = 60;
 
 /// Memory that a slow client may cost at most, with all that the process needs for itself. What a client hasn't read waits in the kernel.
-const KIB_PER_CLIENT: u64 = 24;
+const KIB_PER_CLIENT: u64 = 16;
 
 /// Bytes of requests at most that the tracker takes from a client that reads nothing: their answers wait in the kernel's memory.
 const MOST_UNREAD: usize = 1 << 20;

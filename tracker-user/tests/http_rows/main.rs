@@ -1,11 +1,12 @@
 //! Every row of docs/protocol.md's HTTP table against a running tracker.
 //!
 //! The rows are data in `tracker_testkit::http::rows`; they are played plain and in TLS, in HTTP/1.0 and 1.1, one request after the
-//! other and pipelined. `splits` cuts some requests at every byte; `in_kernel` has
-//! peers whose announces the kernel answers.
+//! other and pipelined. `splits` cuts some requests at every byte; `in_kernel` has peers whose announces the kernel answers, and
+//! `mutations` requests that nobody would send.
 
 #[cfg(feature = "xdp")]
 mod in_kernel;
+mod mutations;
 mod splits;
 
 use tracker_testkit::http::case::{Host, Setup};
