@@ -46,9 +46,9 @@ impl Case {
     pub(crate) fn all() -> Vec<Self> {
         let announce = |who, tls| Self { who, tls, sends: Sends::Announce };
         let both = [false, true];
-        let announced = both
-            .into_iter()
-            .flat_map(|tls| [Who::Ours, Who::Hyper, Who::Aquatic { tls }].map(|who| announce(who, tls)));
+        // Of aquatic_http's it is known that they have their buffers for good, and to open so many one by one there takes minutes.
+        let announced =
+            both.into_iter().flat_map(|tls| [Who::Ours, Who::Hyper].map(|who| announce(who, tls)));
         let begun = both.map(|tls| Self { who: Who::Ours, tls, sends: Sends::Byte });
         let silent = Self { who: Who::Ours, tls: true, sends: Sends::Nothing };
         announced.chain(begun).chain([silent]).collect()
