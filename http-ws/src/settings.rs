@@ -18,7 +18,7 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Between two requests of a connection.
     pub idle_timeout: Duration,
-    /// TLS handshakes at once in each worker; further ones wait.
+    /// TLS handshakes at once in each worker; further ones wait, or take the place of one that has been going on for a second.
     pub max_handshakes: u32,
     /// From the acceptance of a connection to the end of its TLS handshake.
     pub handshake_timeout: Duration,
@@ -39,7 +39,7 @@ impl Default for Settings {
             max_connections_per_address: 64,
             request_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
-            max_handshakes: 64,
+            max_handshakes: 256,
             handshake_timeout: Duration::from_secs(10),
             trusted_proxies: BlockList::default(),
             proxy_header: ProxyHeader::XForwardedFor,

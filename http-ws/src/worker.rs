@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use hyper::server::conn::http1;
-use tokio::sync::Semaphore;
 use tracker_common::table::BothPeers;
 use tracker_common::wire::InfoHash;
 use tracker_core::{EventSink, Random};
 
-use crate::connection::READ_BYTES;
+use crate::connection::{READ_BYTES, Turns};
 use crate::counters::Tally;
 use crate::full_scrape::Exports;
 use crate::server::Context;
@@ -31,8 +30,7 @@ pub(crate) struct Worker {
     pub(crate) scratch: RefCell<Scratch>,
     /// Where bytes of a socket are put first.
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
-    /// TLS handshakes that may begin.
-    pub(crate) handshakes: Semaphore,
+    pub(crate) handshakes: Turns,
     /// Connections that are being turned away.
     pub(crate) turned_away: Cell<u32>,
     /// Connections whose answer isn't sent yet.
@@ -61,7 +59,7 @@ impl Worker {
         let mut http = http1::Builder::new();
         // H17: 8 KiB of header, which is also the least that hyper takes. Time limits are ours.
         http.max_buf_size(READ_BYTES).header_read_timeout(None).half_close(true);
-        let handshakes = Semaphore::new(context.settings.max_handshakes.max(1) as usize);
+        let handshakes = Turns::new(context.settings.max_handshakes as usize);
         let hashes = Vec::with_capacity(context.policy.max_scrape_torrents as usize);
         Rc::new(Self {
             context,

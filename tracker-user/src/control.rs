@@ -76,6 +76,9 @@ const MAX_REQUEST_BYTES: u64 = 128 << 20;
 /// How long a client may take for its request; the main loop is not concerned.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long no client is taken after one couldn't be.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
 /// Asks the running tracker.
 ///
 /// # Errors
@@ -157,7 +160,17 @@ impl Listener {
     pub fn serve(&self, events: Sender<Event>) -> io::Result<()> {
         let listener = self.listener.try_clone()?;
         thread::Builder::new().name("control".to_owned()).spawn(move || {
-            for stream in listener.incoming().flatten() {
+            for stream in listener.incoming() {
+                let stream = match stream {
+                    Ok(stream) => stream,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) => {
+                        // No descriptor, for example, which is no better at once.
+                        log::debug!("control socket: accepting a client: {error}");
+                        thread::sleep(BACK_OFF);
+                        continue;
+                    }
+                };
                 let events = events.clone();
                 let spawned = thread::Builder::new().name("control client".to_owned()).spawn(move || {
                     if let Err(error) = carry(&stream, &events) {

@@ -5,6 +5,7 @@
 //! time limit; what becomes of a connection is counted once. Started by `server`; tests are in `tests/` and, end to end, in tracker-user.
 
 mod activity;
+mod handshake;
 mod preface;
 mod request_line;
 mod stream;
@@ -20,10 +21,10 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use tokio::time::{Instant, Sleep, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tracker_common::connection_id::Address;
 
 pub(crate) use activity::{Activity, Streaming};
+pub(crate) use handshake::Turns;
 pub(crate) use wire::READ_BYTES;
 
 use activity::{Due, Phase};
@@ -45,9 +46,6 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Bytes of a bad request that are read after its answer, so that the answer isn't lost: a system that closes a connection with
 /// something unread tells the other to forget everything.
 const MAX_LEFTOVERS: usize = 64 * 1024;
-
-/// Encrypted bytes that wait for a client to take them, at most.
-const MAX_UNSENT: usize = 16 * 1024;
 
 /// Serves a connection, and counts what becomes of it.
 pub(crate) async fn serve(
@@ -110,7 +108,7 @@ async fn serve_to_the_end(
         (false, _) => stream,
         // A handshake is too dear for somebody who is sent away.
         (true, _) if client.turned_away => return None,
-        (true, Some(tls)) => match Box::pin(handshake(stream, tls.config(), worker)).await {
+        (true, Some(tls)) => match Box::pin(handshake::shake(stream, tls.config(), worker)).await {
             Ok(stream) => stream,
             Err(fate) => return Some(fate),
         },
@@ -152,32 +150,6 @@ struct TurnedAway(Rc<Worker>);
 impl Drop for TurnedAway {
     fn drop(&mut self) {
         self.0.turned_away.set(self.0.turned_away.get() - 1);
-    }
-}
-
-async fn handshake(
-    stream: Stream,
-    config: std::sync::Arc<rustls::ServerConfig>,
-    worker: &Worker,
-) -> Result<Stream, Counter> {
-    let shaken = timeout(worker.context.settings.handshake_timeout, async {
-        let stream = stream.registered()?;
-        // Those who say nothing don't keep others waiting.
-        stream.readable().await?;
-        // Never closed, so there is always one sooner or later.
-        let _turn = worker.handshakes.acquire().await;
-        TlsAcceptor::from(config).accept_with(stream, |tls| tls.set_buffer_limit(Some(MAX_UNSENT))).await
-    });
-    match shaken.await {
-        Ok(Ok(stream)) => {
-            worker.tally.count(Counter::TlsHandshakes);
-            if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
-                worker.tally.count(Counter::TlsResumed);
-            }
-            Ok(Stream::Tls(Box::new(stream)))
-        }
-        Ok(Err(_failed)) => Err(Counter::TlsFailed),
-        Err(_elapsed) => Err(Counter::TlsTimedOut),
     }
 }
 

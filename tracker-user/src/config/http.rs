@@ -64,8 +64,9 @@ section! {
         pkcs12: PathBuf = PathBuf::new(),
         /// File with the bundle's password; "": it has none.
         pkcs12_password_file: PathBuf = PathBuf::new(),
-        /// TLS handshakes at once in each worker, 1 to 65536; further ones wait.
-        max_handshakes: u32 = 64,
+        /// TLS handshakes at once in each worker, 1 to 65536; further ones wait, or take the place of one that has been going on for
+        /// more than a second.
+        max_handshakes: u32 = 256,
         /// Seconds that a handshake may take, from the acceptance of the connection, 1 to 600.
         handshake_timeout_s: u32 = 10,
     }
