@@ -260,6 +260,11 @@ impl Connection {
         }
     }
 
+    /// What has come so far doesn't matter.
+    pub fn forget_unread(&mut self) {
+        self.unread.clear();
+    }
+
     /// Says that nothing more will be sent; answers can still come.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tracker_testkit::http::answer::Answer;
+use tracker_testkit::http::authority::client_hello;
 use tracker_testkit::http::case::Setup;
 use tracker_testkit::http::connection::Dial;
 use tracker_testkit::http::play::read_answer;
@@ -171,35 +172,39 @@ fn is_open(mut stream: &TcpStream) -> bool {
 }
 
 #[test]
-fn handshakes_that_take_too_long_or_are_none_are_closed_and_counted() {
-    let setup =
-        Setup { tls_keys: vec![("handshake_timeout_s", "1"), ("max_handshakes", "2")], ..Setup::default() };
-    let tracker = Running::start(BINARY, Place::Loopback, &setup);
+fn handshakes_that_take_too_long_or_are_none_keep_nobody_out_and_are_counted() {
+    let tls_keys = vec![("handshake_timeout_s", "5"), ("max_handshakes", "4")];
+    let tracker = Running::start(BINARY, Place::Loopback, &Setup { tls_keys, ..Setup::default() });
     let https = Dial { tls: None, ..tracker.dial(host(1), true, None) };
-    // A record of TLS that says it has 512 bytes, and a few of them.
-    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
-    let mut slow: Vec<_> = (0..10)
-        .map(|_| {
+    let hello = client_hello(&tracker.authority.client());
+    let good = tracker.dial(host(2), true, None);
+    let be_served = || {
+        let mut connection = good.open().expect("a good client is let in");
+        assert_eq!(connection.ask(&announce([1; 20])).expect("an answer").status, 200);
+    };
+    let mut slow = Vec::new();
+    // Some say half of the first thing; some all of it and nothing more, and four of these have all the turns, for a second.
+    for (count, length) in [(10, 11), (6, hello.len())] {
+        for _ in 0..count {
             let mut connection = https.open().expect("the tracker listens");
-            connection.send(hello).expect("a few bytes");
-            connection
-        })
-        .collect();
-    // They have taken all turns; whoever comes now gets one when they are closed, and has the same time for it.
-    let answer = tracker.daemon.eventually("a good client gets its turn", || {
-        tracker.dial(host(2), true, None).open().ok()?.ask(&announce([1; 20])).ok()
-    });
-    assert_eq!(answer.status, 200);
-    for connection in &mut slow {
-        // An alert may come before the end.
-        let _ = connection.read_end();
+            connection.send(&hello[..length]).expect("a few bytes");
+            slow.push(connection);
+        }
+        be_served();
     }
+    for connection in &mut slow {
+        // Some have had an answer before the end.
+        while connection.read_end().is_err_and(|why| !why.contains("stays open")) {
+            connection.forget_unread();
+        }
+    }
+    be_served();
     let mut none = https.open().expect("the tracker listens");
     none.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").expect("a few bytes");
-    let _ = none.read_end();
     tracker.daemon.eventually("handshakes are counted", || {
-        let count = |name| counted(&tracker.home, name);
-        (count("tls_handshakes_timed_out") >= 10 && count("tls_handshakes_failed") >= 1).then_some(())
+        let counts = ["tls_handshakes", "tls_handshakes_timed_out", "tls_handshakes_failed"];
+        let counts = counts.map(|name| counted(&tracker.home, name));
+        (counts == [3, 16, 1]).then_some(())
     });
     tracker.daemon.stop_well();
 }
