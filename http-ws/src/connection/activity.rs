@@ -25,7 +25,8 @@ pub(crate) enum Phase {
 /// Bytes of a long answer that count as progress: who takes less within the request timeout isn't reading.
 const PROGRESS: u32 = 4096;
 
-/// How long a connection keeps its buffers when nothing comes: long enough for the next request of a client that has several.
+/// How long a busy connection keeps its buffers when nothing comes. One is busy when a request came within this time after an answer: most
+/// clients have one request, and not another for half an hour.
 const PARK_AFTER: Duration = Duration::from_millis(1500);
 
 /// What to do when nothing happens.
@@ -48,6 +49,7 @@ pub(crate) struct Activity {
     streaming: Cell<bool>,
     /// There is nothing to send, and that isn't the client's fault.
     starving: Cell<bool>,
+    busy: Cell<bool>,
     last: Cell<bool>,
     left_some_unread: Cell<bool>,
     /// Connections of the worker whose answer isn't sent yet.
@@ -64,6 +66,7 @@ impl Activity {
             taken: Cell::new(0),
             streaming: Cell::new(false),
             starving: Cell::new(false),
+            busy: Cell::new(false),
             last: Cell::new(false),
             left_some_unread: Cell::new(false),
         })
@@ -79,7 +82,10 @@ impl Activity {
         match self.phase.get() {
             // The time runs from the acceptance.
             Phase::New => self.phase.set(Phase::Reading),
-            Phase::Idle => self.enter(Phase::Reading),
+            Phase::Idle => {
+                self.busy.set(self.elapsed() < PARK_AFTER);
+                self.enter(Phase::Reading);
+            }
             Phase::Reading | Phase::Answering => {}
         }
     }
@@ -134,7 +140,7 @@ impl Activity {
 
     /// What is due; `parked` when there is nothing to give back.
     pub(crate) fn due(&self, settings: &Settings, parked: bool) -> Due {
-        let elapsed = Duration::from_nanos((self.clock)().saturating_sub(self.since_ns.get()));
+        let elapsed = self.elapsed();
         let phase = self.phase.get();
         let limit = match phase {
             Phase::Idle => settings.idle_timeout,
@@ -156,6 +162,15 @@ impl Activity {
         }
         // The clock is coarse: not a tick too early.
         Due::In(left + Duration::from_millis(5))
+    }
+
+    /// True when it isn't worth while to keep buffers for the next request.
+    pub(crate) fn has_nothing_more(&self) -> bool {
+        self.phase.get() == Phase::Idle && !self.busy.get()
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_nanos((self.clock)().saturating_sub(self.since_ns.get()))
     }
 
     fn enter(&self, phase: Phase) {
@@ -273,6 +288,24 @@ mod tests {
         assert_eq!(answering.get(), 1);
         drop(connections);
         assert_eq!(answering.get(), 0);
+    }
+
+    #[test]
+    fn connection_is_busy_when_requests_follow_each_other() {
+        let activity = activity();
+        let request = || {
+            activity.read();
+            activity.request();
+            activity.flushed();
+        };
+        request();
+        assert!(activity.has_nothing_more());
+        at(1.0);
+        request();
+        assert!(!activity.has_nothing_more());
+        at(5.0);
+        request();
+        assert!(activity.has_nothing_more());
     }
 
     #[test]

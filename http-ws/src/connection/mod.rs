@@ -194,7 +194,10 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
         wire = parts.io;
         match ended {
             Ended::Parked => {
-                wire.ahead = parts.read_buf;
+                // An empty buffer would keep its memory.
+                if !parts.read_buf.is_empty() {
+                    wire.ahead = parts.read_buf;
+                }
                 parked = true;
             }
             Ended::Well => {
@@ -227,6 +230,7 @@ fn poll_http(
     match http.poll_without_shutdown(context) {
         Poll::Ready(Ok(())) => return Poll::Ready(Ended::Well),
         Poll::Ready(Err(error)) => return Poll::Ready(Ended::Bad(error)),
+        Poll::Pending if activity.has_nothing_more() => return Poll::Ready(Ended::Parked),
         Poll::Pending => {}
     }
     poll_limit(timer, context, activity, worker, false).map(|due| match due {

@@ -106,7 +106,7 @@ fn an_address_has_only_so_many_connections() {
     send(&mut first, HEALTH);
     answer(&mut first);
     assert_eq!(rest(&mut tracker.connect()), b"");
-    assert_eq!(tracker.count("connections_refused_address"), 1);
+    tracker.until("connections_refused_address", 1);
     send(&mut first, HEALTH);
     assert_eq!(answer(&mut first).1, b"ok\n");
 }
