@@ -34,22 +34,26 @@ impl Announce<'_> {
     /// Writes the answer.
     pub(crate) fn write(&self, out: &mut BytesMut) {
         out.reserve(256 + 64 * (self.peers_v4.len() + self.peers_v6.len()));
-        out.put_slice(b"d8:complete");
-        integer(out, self.complete);
-        out.put_slice(b"10:downloaded");
-        integer(out, self.downloaded);
-        out.put_slice(b"11:external ip");
+        // On the stack first: many short pieces cost less there.
+        let mut head = Head { bytes: [0; HEAD], len: 0 };
+        head.number(b"d8:complete", self.complete);
+        head.number(b"10:downloaded", self.downloaded);
+        head.put(b"11:external ip");
         match &self.client {
-            Address::V4(ip) => string(out, ip),
-            Address::V6(ip) => string(out, ip),
+            Address::V4(ip) => {
+                head.put(b"4:");
+                head.put(ip);
+            }
+            Address::V6(ip) => {
+                head.put(b"16:");
+                head.put(ip);
+            }
         }
-        out.put_slice(b"10:incomplete");
-        integer(out, self.incomplete);
-        out.put_slice(b"8:interval");
-        integer(out, self.interval);
-        out.put_slice(b"12:min interval");
-        integer(out, self.min_interval);
-        out.put_slice(b"5:peers");
+        head.number(b"10:incomplete", self.incomplete);
+        head.number(b"8:interval", self.interval);
+        head.number(b"12:min interval", self.min_interval);
+        head.put(b"5:peers");
+        out.put_slice(head.bytes.get(..head.len).unwrap_or_default());
         if self.compact {
             string(out, self.peers_v4.as_flattened());
             // BEP 7
@@ -74,6 +78,37 @@ impl Announce<'_> {
             }
         }
         out.put_u8(b'e');
+    }
+}
+
+/// Keys: 83 bytes; numbers: 5 of at most 12; an address: 19.
+const HEAD: usize = 192;
+
+/// An answer up to its peers.
+struct Head {
+    bytes: [u8; HEAD],
+    len: usize,
+}
+
+impl Head {
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, bytes: &[u8; N]) {
+        if let Some(place) = self.bytes.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut::<N>()) {
+            *place = *bytes;
+            self.len += N;
+        }
+    }
+
+    /// A key and its number.
+    #[inline(always)]
+    fn number<const N: usize>(&mut self, key: &[u8; N], number: u32) {
+        self.put(key);
+        self.put(b"i");
+        let (digits, len) = digits(number);
+        // All ten places, of which the last may be nothing: what comes next is put over it.
+        self.put(&digits);
+        self.len -= digits.len() - len;
+        self.put(b"e");
     }
 }
 
@@ -118,28 +153,32 @@ pub(crate) fn failure(out: &mut BytesMut, reason: &str, retry_in_minutes: Option
 
 pub(crate) fn integer(out: &mut BytesMut, number: u32) {
     out.put_u8(b'i');
-    digits(out, number);
+    put_digits(out, number);
     out.put_u8(b'e');
 }
 
 pub(crate) fn string(out: &mut BytesMut, bytes: &[u8]) {
-    digits(out, bytes.len() as u32);
+    put_digits(out, bytes.len() as u32);
     out.put_u8(b':');
     out.put_slice(bytes);
 }
 
-fn digits(out: &mut BytesMut, mut number: u32) {
-    let mut buffer = [b'0'; 10];
-    let mut len = 0;
-    for place in buffer.iter_mut().rev() {
-        *place = b'0' + (number % 10) as u8;
-        number /= 10;
-        len += 1;
-        if number == 0 {
-            break;
-        }
+fn put_digits(out: &mut BytesMut, number: u32) {
+    let (digits, len) = digits(number);
+    out.put_slice(digits.get(..len).unwrap_or_default());
+}
+
+/// The decimal digits of a number, and how many there are.
+#[inline(always)]
+fn digits(number: u32) -> ([u8; 10], usize) {
+    let len = number.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut digits = [b'0'; 10];
+    let mut rest = number;
+    for place in digits.iter_mut().take(len).rev() {
+        *place = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
-    out.put_slice(buffer.get(buffer.len() - len..).unwrap_or_default());
+    (digits, len)
 }
 
 #[cfg(test)]

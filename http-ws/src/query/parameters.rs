@@ -2,7 +2,7 @@
 //!
 //! Called by the parsers beside it; every byte of a query is in exactly one key or value, or is a separator. Tests: below, and in `tests`.
 
-use memchr::{memchr, memchr2_iter};
+use memchr::{Memchr3, memchr3_iter};
 
 /// The keys that mean something to this tracker, each with the `=` behind it.
 const KEYS: [&[u8]; 10] = [
@@ -21,12 +21,16 @@ const KEYS: [&[u8]; 10] = [
 /// Keys and values. A key without a value has an empty one; neither is decoded.
 #[derive(Clone, Debug)]
 pub(super) struct Parameters<'a> {
-    rest: &'a [u8],
+    query: &'a [u8],
+    /// Where what isn't taken yet begins.
+    begin: usize,
+    /// All bytes that may separate, in one search over the whole query.
+    marks: Memchr3<'a>,
 }
 
 impl<'a> Parameters<'a> {
     pub(super) fn of(query: &'a [u8]) -> Self {
-        Self { rest: query }
+        Self { query, begin: 0, marks: memchr3_iter(b'&', b'=', b'?', query) }
     }
 }
 
@@ -35,33 +39,33 @@ impl<'a> Iterator for Parameters<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.rest.is_empty() {
-                return None;
-            }
-            let (parameter, rest) = cut(self.rest);
-            self.rest = rest;
+        // Further equals signs belong to the value.
+        let mut equals = None;
+        while self.begin < self.query.len() {
+            let mark = self.marks.next();
+            let end = match mark.and_then(|at| self.query.get(at)) {
+                Some(b'=') => {
+                    equals = equals.or(mark);
+                    continue;
+                }
+                Some(b'?')
+                    if !mark.is_some_and(|at| is_appended(self.query.get(at + 1..).unwrap_or_default())) =>
+                {
+                    continue;
+                }
+                Some(_) => mark.unwrap_or(self.query.len()),
+                None => self.query.len(),
+            };
+            let parameter = self.query.get(self.begin..end).unwrap_or_default();
+            let equals = equals.take().map(|at| at - self.begin);
+            self.begin = end + 1;
             // "&&", and "?" at the very beginning.
-            if parameter.is_empty() {
-                continue;
+            if !parameter.is_empty() {
+                return Some(around(parameter, equals).unwrap_or((parameter, &[])));
             }
-            // Further equals signs belong to the value.
-            return Some(around(parameter, memchr(b'=', parameter)).unwrap_or((parameter, &[])));
         }
+        None
     }
-}
-
-/// The first parameter, and what follows its separator.
-#[inline]
-fn cut(query: &[u8]) -> (&[u8], &[u8]) {
-    for at in memchr2_iter(b'&', b'?', query) {
-        if let Some((before, rest)) = around(query, Some(at))
-            && (query.get(at) == Some(&b'&') || is_appended(rest))
-        {
-            return (before, rest);
-        }
-    }
-    (query, &[])
 }
 
 /// What is before a byte, and what is behind it.
