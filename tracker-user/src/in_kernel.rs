@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, bail};
 use tracker_common::connection_id::Keys;
 use tracker_common::settings::{ENDPOINTS_PER_FAMILY, Endpoints, Settings, answer};
-use tracker_core::{HeapSegments, TableWriter};
+use tracker_core::TableWriter;
 
 use crate::bpf::{AttachMode, EventRing, Kernel};
 use crate::config::{BadConnectionId, Config, XdpAnswer, XdpMode};
+use crate::huge_segments::HugeSegments;
 use crate::interface::{self, Interface, InterfaceAddress};
 use crate::lists::Lists;
 use crate::stats::InterfaceMode;
@@ -85,7 +86,7 @@ pub(crate) fn table(
             }
         }
     }
-    Ok((writer_thread::table(config, Box::new(HeapSegments))?, None))
+    Ok((writer_thread::table(config, Box::new(HugeSegments::default()))?, None))
 }
 
 fn shared_table(kernel: &mut Kernel, config: &Config) -> anyhow::Result<(TableWriter, EventRing)> {

@@ -7,8 +7,8 @@
 //! - [`daemon`]: the start order, the main loop, the stop.
 //! - [`udp`]: sockets and their workers; [`http`]: the sockets, certificate and descriptors of `http-ws`; [`ports`]: who has a port;
 //!   [`writer_thread`]: the thread that applies their events to the swarm table.
-//! - [`bpf`]: the XDP program and its maps; `in_kernel`: what it is given to do; [`interface`], [`privileges`]: what it can be
-//!   attached to, and by whom.
+//! - [`bpf`]: the XDP program and its maps; [`huge_segments`]: the swarm table's memory without one; `in_kernel`: what the program is given to do;
+//!   [`interface`], [`privileges`]: what it can be attached to, and by whom.
 //! - [`lists`]: the access list and the block list, in files, in the sockets' sets and in the kernel; [`state`]: what else survives a
 //!   restart.
 //! - [`control`], [`stats`], [`signals`], [`ready`]: how the running tracker is asked, and what it tells.
@@ -37,6 +37,8 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod http;
+#[expect(unsafe_code, reason = "large pages exist only as raw system calls, and what they return as raw memory")]
+pub mod huge_segments;
 mod in_kernel;
 pub mod interface;
 pub mod lists;
