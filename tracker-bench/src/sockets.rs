@@ -445,6 +445,7 @@ fn our_configuration(scratch: &Path, pins: &Path) -> String {
         "state_directory = \"{scratch}/state\"\nlog_level = \"warn\"\n\n\
          [xdp]\npin_directory = \"{pins}\"\n\n\
          [udp]\naddresses = [\"{TRACKER}:{PORT}\"]\n\n\
+         [http]\nlisten = []\n\n\
          [control]\nsocket = \"{scratch}/control.sock\"\n"
     )
 }
