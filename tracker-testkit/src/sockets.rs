@@ -185,6 +185,17 @@ impl Path for Sockets {
     }
 
     fn settle(&mut self, family: Family) {
+        // Of the events of one step of the clock stops go last, so a marker may be applied a moment before them; the next one is
+        // applied after both.
+        for _ in 0..2 {
+            self.mark(family);
+        }
+    }
+}
+
+impl Sockets {
+    /// Announces a marker and waits until it is counted.
+    fn mark(&mut self, family: Family) {
         let which = usize::from(family == Family::V6);
         let host = Self::fence_host(family);
         self.markers[which] += 1;

@@ -152,9 +152,17 @@ impl Running {
     }
 
     /// Returns when all HTTP announces have been applied to the table. There is one worker, and the writer takes its announces
-    /// one after another: when a later one is there, the earlier ones are.
+    /// one after another, but for stops, which go last among those of one step of the clock: so when two later ones are there, one after
+    /// the other, the earlier ones are.
     #[track_caller]
     pub fn settle(&mut self) {
+        for _ in 0..2 {
+            self.mark();
+        }
+    }
+
+    /// Announces a marker and waits until it is counted.
+    fn mark(&mut self) {
         self.markers += 1;
         let marker =
             Announce { info_hash: MARKER, port: self.markers, numwant: Some(1), ..Announce::default() };
