@@ -37,7 +37,10 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod http;
-#[expect(unsafe_code, reason = "large pages exist only as raw system calls, and what they return as raw memory")]
+#[expect(
+    unsafe_code,
+    reason = "large pages exist only as raw system calls, and what they return as raw memory"
+)]
 pub mod huge_segments;
 mod in_kernel;
 pub mod interface;
