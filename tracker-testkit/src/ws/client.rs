@@ -339,7 +339,8 @@ impl Client {
                         .map_err(|why| format!("{why} in {text}"));
                 }
                 OpCode::Control(Control::Ping) if self.answers_pings => {
-                    self.send(&frames::pong(&payload)).map_err(|error| format!("sending a pong: {error}"))?;
+                    // The tracker may have gone since; what it has said before is still to be read.
+                    let _ = self.send(&frames::pong(&payload));
                 }
                 OpCode::Control(Control::Ping) => {}
                 OpCode::Control(Control::Pong) if self.pings.front() == Some(&payload) => {
@@ -412,6 +413,7 @@ mod tests {
     fn a_message_too_many_is_an_error() {
         let mut client = Client::open(&Dial::plain(echo()), &Upgrade::default()).unwrap();
         client.say(FAILURE).unwrap();
-        assert!(client.close(1000).unwrap_err().contains("nobody asked"));
+        let why = client.close(1000).unwrap_err();
+        assert!(why.contains("nobody asked"), "{why}");
     }
 }

@@ -44,6 +44,11 @@ pub fn text(payload: &[u8]) -> Vec<u8> {
     frame(OpCode::Data(Data::Text), true, payload)
 }
 
+/// A text frame after which the message goes on.
+pub fn unfinished(payload: &[u8]) -> Vec<u8> {
+    frame(OpCode::Data(Data::Text), false, payload)
+}
+
 /// A binary frame.
 pub fn binary(payload: &[u8]) -> Vec<u8> {
     frame(OpCode::Data(Data::Binary), true, payload)
