@@ -5,7 +5,7 @@
 //! connection goes through its letter box. In reading order:
 //!
 //! - `upgrade`: from HTTP to WebSocket. `session`: a connection from there to its end.
-//! - `receiver`: frames that come; `frame`: frames that go; `mailbox`: the queue of a connection; `inbox`: the way between workers.
+//! - [`receiver`]: frames that come; `frame`: frames that go; `mailbox`: the queue of a connection; `inbox`: the way between workers.
 //! - [`request`]: what a message asks; `handler`: what becomes of it; `reply`: what is said. [`id`]: ids in JSON.
 //! - [`swarms`]: who is a member; `offered`: who may answer what. `full_scrape`: all torrents.
 
@@ -17,7 +17,7 @@ pub mod id;
 mod inbox;
 mod mailbox;
 mod offered;
-mod receiver;
+pub mod receiver;
 mod reply;
 pub mod request;
 mod session;

@@ -11,14 +11,14 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketC
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Bytes of a message at most (W11).
-pub(super) const MAX_MESSAGE: usize = 64 * 1024;
+pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// Bytes of a frame's mask.
 const MASK: usize = 4;
 
 /// What a connection has of messages that aren't whole yet.
 #[derive(Debug, Default)]
-pub(super) struct Receiver(Option<Box<Unfinished>>);
+pub struct Receiver(Option<Box<Unfinished>>);
 
 #[derive(Debug)]
 struct Unfinished {
@@ -36,7 +36,7 @@ impl Receiver {
     ///
     /// What came is against the protocol, or too large; or the client has said that it closes (`Error::ConnectionClosed`). Nothing can
     /// be received after it.
-    pub(super) fn receive(
+    pub fn receive(
         &mut self,
         bytes: &[u8],
         now_ns: u64,
@@ -66,7 +66,7 @@ impl Receiver {
     }
 
     /// Since when a message isn't whole.
-    pub(super) fn unfinished_since_ns(&self) -> Option<u64> {
+    pub fn unfinished_since_ns(&self) -> Option<u64> {
         self.0.as_ref().map(|unfinished| unfinished.since_ns)
     }
 }

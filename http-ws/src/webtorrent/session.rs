@@ -404,3 +404,18 @@ fn invalid(
 fn seconds(ns: u64) -> u32 {
     (ns / 1_000_000_000) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task has some words more, and tokio's part of a socket some 200 bytes.
+    #[test]
+    fn waiting_connection_costs_little_memory() {
+        fn size<F: Future>(_of: fn(Stream, Address, Place, Rc<Worker>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(serve);
+        assert!(size <= 640, "{size} bytes");
+    }
+}
