@@ -15,7 +15,7 @@ use crate::answer::Counts;
 use crate::daemon::is_timeout;
 use crate::http::connection::{Connection, Dial, Response};
 use crate::http::unread::Unread;
-use crate::ws::frames::{self, Framing};
+use crate::ws::frames::{self, Framing, Received};
 use crate::ws::message::Message;
 use crate::ws::request;
 use crate::ws::upgrade::{self, Upgrade};
@@ -27,6 +27,8 @@ pub struct Client {
     framing: Framing,
     /// Of frames that aren't complete.
     received: Vec<u8>,
+    /// Of a message that isn't: long ones come in fragments.
+    fragments: Option<Vec<u8>>,
     /// Messages that came while the client waited for something else.
     inbox: VecDeque<Message>,
     /// Pings whose pong hasn't come.
@@ -93,6 +95,7 @@ impl Client {
             connection,
             framing: Framing::Text,
             received: Vec::new(),
+            fragments: None,
             inbox: VecDeque::new(),
             pings: VecDeque::new(),
             answers_pings: true,
@@ -322,7 +325,7 @@ impl Client {
 
     fn event(&mut self) -> Result<Event, String> {
         loop {
-            let Some((opcode, payload)) = frames::take(&mut self.received)? else {
+            let Some(Received { opcode, is_final, payload }) = frames::take(&mut self.received)? else {
                 match self.connection.read_into(&mut self.received) {
                     Ok(0) if self.received.is_empty() => return Ok(Event::End),
                     Ok(0) => return Err("the end, in the middle of a frame".into()),
@@ -332,8 +335,19 @@ impl Client {
                 }
             };
             match opcode {
-                OpCode::Data(Data::Text) => {
-                    let text = String::from_utf8(payload).map_err(|error| error.to_string())?;
+                OpCode::Data(data) => {
+                    let message = match (data, self.fragments.take()) {
+                        (Data::Text, None) => payload,
+                        (Data::Continue, Some(begin)) => [begin, payload].concat(),
+                        (other, _) => {
+                            return Err(format!("a frame {other:?} that nobody asked for: {payload:?}"));
+                        }
+                    };
+                    if !is_final {
+                        self.fragments = Some(message);
+                        continue;
+                    }
+                    let text = String::from_utf8(message).map_err(|error| error.to_string())?;
                     return Message::read(&text)
                         .map(Event::Message)
                         .map_err(|why| format!("{why} in {text}"));

@@ -89,18 +89,31 @@ pub fn fragments(message: &[u8]) -> Vec<u8> {
     .concat()
 }
 
+/// A frame of the tracker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its kind.
+    pub opcode: OpCode,
+    /// Whether it is the last one of its message.
+    pub is_final: bool,
+    /// What it carries.
+    pub payload: Vec<u8>,
+}
+
 /// Takes the first frame off some bytes, when it is complete.
 ///
 /// # Errors
 ///
 /// What isn't a frame as a server may send it.
-pub fn take(bytes: &mut Vec<u8>) -> Result<Option<(OpCode, Vec<u8>)>, String> {
+pub fn take(bytes: &mut Vec<u8>) -> Result<Option<Received>, String> {
     let mut cursor = Cursor::new(&bytes[..]);
     let parsed = FrameHeader::parse(&mut cursor).map_err(|error| error.to_string())?;
     let Some((header, length)) = parsed else { return Ok(None) };
     let begin = cursor.position() as usize;
-    if !header.is_final || header.rsv1 || header.rsv2 || header.rsv3 || header.mask.is_some() {
-        return Err(format!("not a whole, plain and unmasked frame: {header:?}"));
+    let FrameHeader { is_final, rsv1, rsv2, rsv3, opcode, mask } = header;
+    let is_whole = is_final || matches!(opcode, OpCode::Data(_));
+    if !is_whole || rsv1 || rsv2 || rsv3 || mask.is_some() {
+        return Err(format!("not a plain and unmasked frame: {header:?}"));
     }
     let end = begin + usize::try_from(length).map_err(|error| error.to_string())?;
     if bytes.len() < end {
@@ -108,7 +121,7 @@ pub fn take(bytes: &mut Vec<u8>) -> Result<Option<(OpCode, Vec<u8>)>, String> {
     }
     let payload = bytes[begin..end].to_vec();
     bytes.drain(..end);
-    Ok(Some((header.opcode, payload)))
+    Ok(Some(Received { opcode, is_final, payload }))
 }
 
 #[cfg(test)]
@@ -119,19 +132,19 @@ mod tests {
     fn frames_are_taken_one_by_one() {
         let mut received = [unmasked(b"one"), unmasked(&[b'x'; 70_000])].concat();
         let last = received.pop().unwrap();
-        let text = OpCode::Data(Data::Text);
-        assert_eq!(take(&mut received).unwrap(), Some((text, b"one".to_vec())));
+        let one = take(&mut received).unwrap().unwrap();
+        assert_eq!((one.opcode, &one.payload[..]), (OpCode::Data(Data::Text), &b"one"[..]));
         assert_eq!(take(&mut received).unwrap(), None);
         received.push(last);
-        assert_eq!(take(&mut received).unwrap().unwrap().1.len(), 70_000);
+        assert_eq!(take(&mut received).unwrap().unwrap().payload.len(), 70_000);
         assert!(received.is_empty());
     }
 
     #[test]
-    fn a_masked_or_unfinished_frame_is_not_a_servers() {
+    fn a_masked_frame_or_half_a_ping_is_not_a_servers() {
         assert!(take(&mut text(b"x")).is_err());
-        let header =
-            FrameHeader { is_final: false, opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+        let opcode = OpCode::Control(Control::Ping);
+        let header = FrameHeader { is_final: false, opcode, ..FrameHeader::default() };
         assert!(take(&mut bytes(header, b"x")).is_err());
     }
 

@@ -6,6 +6,8 @@ use tracker_testkit::http::play::read_answer;
 use tracker_testkit::http::query::{self, Version};
 use tracker_testkit::http::{Place, Running};
 use tracker_testkit::ws::Client;
+use tracker_testkit::ws::counters;
+use tracker_testkit::ws::frames;
 use tracker_testkit::ws::upgrade::Upgrade;
 
 use crate::{BINARY, TORRENT, announce, gets_offer, host, leecher, open};
@@ -65,5 +67,21 @@ fn each_has_swarms_of_its_own() {
     }
     first.close(1000).unwrap();
     second.close(1000).unwrap();
+    tracker.daemon.stop_well();
+}
+
+#[test]
+fn a_message_that_does_not_wait_for_the_upgrade_ends_the_connection() {
+    let tracker = Running::start(BINARY, Place::Loopback, &Setup::default());
+    let mut connection = tracker.dial(host(1), false, None).open().expect("it listens");
+    let message = frames::text(leecher(1).text().as_bytes());
+    connection.send(&[Upgrade::default().bytes(), message].concat()).expect("it listens");
+    // It may have been a request to somebody else, which a proxy in front took for a part of this one.
+    match connection.read_response(false) {
+        Ok(response) if response.status == 101 => connection.read_end().expect("the end"),
+        Ok(response) => assert_eq!(response.status, 400),
+        Err(_) => {}
+    }
+    assert_eq!(counters::counted(&tracker.home, counters::IN_ANNOUNCE), 0);
     tracker.daemon.stop_well();
 }

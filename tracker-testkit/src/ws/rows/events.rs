@@ -39,25 +39,17 @@ fn lefts(rows: &mut Rows) {
     rows.add("W05", "left 0 is a seeder, anything else a leecher", |s| {
         let left = |left| Announce { left, ..s.leecher(0) }.text();
         let mut steps = vec![s.opens(0), says(0, left(Some("0")), [s.announced(1, 0)])];
-        let others = [
-            "null",
-            "1",
-            "-1",
-            "18446744073709551616",
-            "0.5",
-            "\"0\"",
-            "\"x\"",
-            "true",
-            "false",
-            "[]",
-            "[0]",
-            "{}",
-        ];
+        let others =
+            ["null", "1", "-1", "18446744073709551616", "0.5", "\"x\"", "true", "false", "[]", "[0]", "{}"];
         for other in others.map(Some).into_iter().chain([None]) {
             steps.push(says(0, left(other), [s.announced(0, 1)]));
             steps.push(says(0, left(Some("0")), [s.announced(1, 0)]));
         }
         steps
+    });
+    rows.add("W05", "left \"0\" is text, and so a leecher's", |s| {
+        let announce = Announce { left: Some("\"0\""), ..s.leecher(0) };
+        vec![s.opens(0), says(0, announce.text(), [s.announced(0, 1)])]
     });
 }
 

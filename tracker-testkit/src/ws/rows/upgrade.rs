@@ -3,7 +3,6 @@
 use super::{Rows, says};
 use crate::http::case::Setup;
 use crate::ws::case::Opened;
-use crate::ws::frames;
 use crate::ws::upgrade::Upgrade;
 
 /// What has no row of its own.
@@ -55,10 +54,13 @@ pub(super) fn add(rows: &mut Rows) {
         let bad = |upgrade: Upgrade| s.opens(0).upgrade(upgrade).refused(Opened::Status(&[400]));
         vec![
             bad(Upgrade::default().without("Sec-WebSocket-Key")),
-            bad(Upgrade::default().without("Sec-WebSocket-Version")),
             bad(Upgrade::default().without("Connection")),
             bad(Upgrade::default().with("Connection", "keep-alive")),
         ]
+    });
+    rows.once(ROW, "a request without a version is incomplete", |s| {
+        let without = Upgrade::default().without("Sec-WebSocket-Version");
+        vec![s.opens(0).upgrade(without).refused(Opened::Status(&[400]))]
     });
     rows.once(ROW, "another version is told the right one", |s| {
         ["8", "0", "12", "14", "130"]
@@ -74,12 +76,6 @@ pub(super) fn add(rows: &mut Rows) {
         let posted = ["POST", "PUT", "OPTIONS"].map(|method| Upgrade { method, ..Upgrade::default() });
         let older = Upgrade { version: "1.0", ..Upgrade::default() };
         posted.into_iter().chain([older]).map(other).collect()
-    });
-    rows.once(ROW, "a message may come together with the request", |s| {
-        vec![
-            s.opens(0).with(frames::text(s.leecher(0).text().as_bytes())),
-            super::gets(0, [s.announced(0, 1)]),
-        ]
     });
     rows.set_up(Setup { webtorrent_keys: vec![("enabled", "false")], ..Setup::default() });
     rows.once(ROW, "a tracker without WebTorrent upgrades nothing", |s| {
