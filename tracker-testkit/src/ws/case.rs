@@ -90,8 +90,8 @@ pub enum Step {
     Closed {
         /// Whose.
         at: Name,
-        /// The status.
-        status: u16,
+        /// The status; `None`: the client has closed without one.
+        status: Option<u16>,
         /// A failure reason before it.
         after: Option<Expected>,
     },

@@ -300,6 +300,15 @@ impl Client {
         }
     }
 
+    /// Says that nothing more will be sent; what is under way can still come.
+    ///
+    /// # Errors
+    ///
+    /// The connection is gone.
+    pub fn finish_sending(&mut self) -> io::Result<()> {
+        self.connection.finish_sending()
+    }
+
     /// Goes without a close frame.
     pub fn vanish(mut self, how: Vanishing) {
         match how {

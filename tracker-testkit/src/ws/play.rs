@@ -186,7 +186,7 @@ impl Player<'_> {
                     self.get(*at, std::slice::from_ref(expected))?;
                 }
                 let found = self.take(*at)?.read_close()?;
-                match found == Some(*status) {
+                match found == *status {
                     true => Ok(()),
                     false => Err(format!("closed with {found:?}")),
                 }

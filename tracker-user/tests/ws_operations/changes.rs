@@ -1,18 +1,21 @@
-//! What changes while clients are connected: the access list, the certificate; and a stop.
+//! What changes while clients are connected: the lists, the certificate; and a stop.
 
 use std::thread;
 
-use tracker_testkit::daemon::ACCESS_LIST;
+use tracker_testkit::daemon::{ACCESS_LIST, BLOCK_LIST};
 use tracker_testkit::http::case::Setup;
 use tracker_testkit::http::connection::Dial;
 use tracker_testkit::http::{Place, Running};
-use tracker_testkit::rows;
+use tracker_testkit::rows::{self, Family};
 use tracker_testkit::ws::Client;
 use tracker_testkit::ws::counters::{self, PEERS, TORRENTS};
 use tracker_testkit::ws::frames;
 use tracker_testkit::ws::request::Announce;
+use tracker_testkit::ws::upgrade::Upgrade;
 
-use crate::{BINARY, TORRENT, announce, fails, gets_offer, leecher, open, open_tls, upgraded, wait_for};
+use crate::{
+    BINARY, TORRENT, announce, fails, gets_offer, host, leecher, open, open_tls, upgraded, wait_for,
+};
 
 #[test]
 fn torrents_that_are_denied_leave_the_swarms() {
@@ -53,12 +56,54 @@ fn torrents_that_are_denied_leave_the_swarms() {
 }
 
 #[test]
+fn a_torrent_that_was_denied_is_none_of_a_connections_torrents_any_more() {
+    let setup = Setup {
+        base: rows::Setup { access_mode: "deny", ..Default::default() },
+        webtorrent_keys: vec![("max_torrents_per_connection", "2")],
+        ..Setup::default()
+    };
+    let tracker = Running::start(BINARY, Place::Loopback, &setup);
+    let mut client = open(&tracker, 1);
+    let of = |byte| Announce { info_hash: [byte; 20], ..leecher(1) };
+    announce(&mut client, &of(1));
+    announce(&mut client, &of(2));
+    fails(&mut client, &of(3).text(), "too many torrents");
+    tracker.home.write(ACCESS_LIST, &format!("{}\n", "01".repeat(20)));
+    tracker.daemon.signal(libc::SIGHUP);
+    wait_for(&tracker, TORRENTS, 1);
+    assert_eq!(announce(&mut client, &of(3)), (0, 1));
+    tracker.daemon.stop_well();
+}
+
+#[test]
+fn who_is_blocked_meanwhile_is_closed_when_it_is_heard() {
+    let setup = Setup {
+        base: rows::Setup { blocked: vec![(Family::V4, 0xf300, 8)], ..Default::default() },
+        ..Setup::default()
+    };
+    let tracker = Running::start(BINARY, Place::Loopback, &setup);
+    let (mut blocked, mut other) = (open(&tracker, 1), open(&tracker, 2));
+    announce(&mut blocked, &leecher(1));
+    announce(&mut other, &leecher(2));
+    tracker.home.write(BLOCK_LIST, &format!("{}/32\n", tracker.address(host(1))));
+    tracker.daemon.signal(libc::SIGHUP);
+    // What it says until then is answered.
+    while blocked.ask(&leecher(1).text()).is_ok() {}
+    wait_for(&tracker, PEERS, 1);
+    assert_eq!(announce(&mut other, &leecher(2).offering(&["1"])), (0, 1));
+    let refused = crate::refused(&tracker.dial(host(1), false, None), &Upgrade::default());
+    assert!(matches!(refused, None | Some(403)), "{refused:?}");
+    other.close(1000).unwrap();
+    tracker.daemon.stop_well();
+}
+
+#[test]
 fn a_new_certificate_closes_nothing() {
     let tracker = Running::start(BINARY, Place::Loopback, &Setup::default());
     let (mut first, mut second) = (open_tls(&tracker, 1), open_tls(&tracker, 2));
     announce(&mut first, &leecher(1));
     let looking =
-        Dial { tls: Some(tracker.authority.forgetful_client()), ..tracker.dial(crate::host(3), true, None) };
+        Dial { tls: Some(tracker.authority.forgetful_client()), ..tracker.dial(host(3), true, None) };
     let presented = || {
         let client = upgraded(&looking);
         let certificates = client.connection().session().and_then(|session| session.peer_certificates());

@@ -5,13 +5,15 @@
 //! - `strangers`: what a client can't do to another one.
 //! - `vanishing`: a thousand connections that end without a word.
 //! - `silence`: clients whose network is gone, or who don't answer pings.
-//! - `slow`: clients that don't read what others send them.
-//! - `changes`: the access list, the certificate, a stop.
+//! - `slow`: clients that don't read what is sent to them, or don't finish what they say.
+//! - `crowd`: many clients that come, talk and go at the same time.
+//! - `changes`: the lists, the certificate, a stop.
 //! - `limits`: too many connections.
 //! - `beside_http`: both on one port, with swarms of their own.
 
 mod beside_http;
 mod changes;
+mod crowd;
 mod limits;
 mod nginx;
 mod proxies;

@@ -1,10 +1,14 @@
-//! Clients that don't read what others send them are closed and counted, and others don't notice (W10).
+//! Clients that don't read, or don't finish what they say, are closed and counted, and others don't notice (W10).
+
+use std::io::Write as _;
+use std::thread;
 
 use socket2::SockRef;
 use tracker_testkit::http::case::Setup;
 use tracker_testkit::http::{Place, Running};
 use tracker_testkit::ws::Client;
-use tracker_testkit::ws::counters::{self, CLOSED_SLOW, PEERS};
+use tracker_testkit::ws::counters::{self, CLOSED_BAD, CLOSED_SLOW, PEERS};
+use tracker_testkit::ws::frames;
 use tracker_testkit::ws::message::Message;
 use tracker_testkit::ws::request::Announce;
 
@@ -101,5 +105,63 @@ fn who_does_not_read_is_closed_in_time_though_its_queue_is_not_full() {
     wait_for(&tracker, CLOSED_SLOW, 1);
     wait_for(&tracker, PEERS, 1);
     offering.close(1000).unwrap();
+    tracker.daemon.stop_well();
+}
+
+#[test]
+fn who_does_not_finish_a_message_is_closed_in_time() {
+    let setup = Setup { keys: vec![("request_timeout_s", "1")], ..Setup::default() };
+    let tracker = Running::start(BINARY, Place::Loopback, &setup);
+    let (mut fragment, mut frame, mut idle) = (open(&tracker, 1), open_tls(&tracker, 2), open(&tracker, 3));
+    for (n, client) in [(1, &mut fragment), (2, &mut frame), (3, &mut idle)] {
+        announce(client, &leecher(n));
+    }
+    fragment.send(&frames::unfinished(b"{")).unwrap();
+    let whole = frames::text(leecher(2).text().as_bytes());
+    frame.send(&whole[..whole.len() - 1]).unwrap();
+    assert_eq!(fragment.read_close(), Ok(Some(1008)));
+    assert_eq!(frame.read_close(), Ok(Some(1008)));
+    wait_for(&tracker, CLOSED_BAD, 2);
+    wait_for(&tracker, PEERS, 1);
+    idle.ping(b"still there").unwrap();
+    tracker.daemon.stop_well();
+}
+
+#[test]
+fn who_asks_faster_than_it_reads_gets_all_answers() {
+    const REQUESTS: usize = 30_000;
+    let tracker = Running::start(BINARY, Place::Loopback, &Setup::default());
+    let mut client = open(&tracker, 1);
+    does_not_read(&client);
+    let announce = frames::text(leecher(1).text().as_bytes());
+    let many = announce.repeat(REQUESTS);
+    let mut sending = client.connection().socket().try_clone().expect("a descriptor");
+    thread::scope(|scope| {
+        scope.spawn(move || sending.write_all(&many).expect("the tracker reads on when answers are read"));
+        for n in 0..REQUESTS {
+            let message = client.read().unwrap_or_else(|why| panic!("after {n} answers: {why}"));
+            assert!(matches!(message, Message::Announced { complete: 0, incomplete: 1, .. }), "{message:?}");
+        }
+    });
+    client.close(1000).unwrap();
+    assert_eq!(counters::counted(&tracker.home, CLOSED_SLOW), 0);
+    tracker.daemon.stop_well();
+}
+
+#[test]
+fn who_asks_and_does_not_read_is_closed() {
+    let setup = Setup { keys: vec![("request_timeout_s", "1")], ..Setup::default() };
+    let tracker = Running::start(BINARY, Place::Loopback, &setup);
+    let before = memory_kib(&tracker, "VmRSS:");
+    let client = open(&tracker, 1);
+    does_not_read(&client);
+    let many = frames::text(leecher(1).text().as_bytes()).repeat(1000);
+    let mut sending = client.connection().socket();
+    // Until the tracker has gone.
+    while sending.write_all(&many).is_ok() {}
+    wait_for(&tracker, CLOSED_SLOW, 1);
+    wait_for(&tracker, PEERS, 0);
+    let grown = memory_kib(&tracker, "VmRSS:").saturating_sub(before);
+    assert!(grown < 8 << 10, "by {grown} KiB");
     tracker.daemon.stop_well();
 }

@@ -1,9 +1,11 @@
 //! Every row of docs/protocol.md's WebTorrent table against a running tracker.
 //!
 //! The rows are data in `tracker_testkit::ws::rows`; they are played plain and in TLS, in text, binary and fragmented frames, with clients of
-//! both families on several workers. `chance` looks at what is random.
+//! both families on several workers. `chance` looks at what is random,
+//! `mutations` sends what nobody would send.
 
 mod chance;
+mod mutations;
 
 use tracker_testkit::http::Place;
 use tracker_testkit::skip::{Requirement, must_skip};

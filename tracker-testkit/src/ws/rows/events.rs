@@ -4,6 +4,7 @@ use super::{Rows, quiet, says};
 use crate::http::case::Setup;
 use crate::ws::case::{Expected, Step, peer_id};
 use crate::ws::client::Vanishing;
+use crate::ws::frames;
 use crate::ws::request::Announce;
 
 const STOPPED: &str = "\"stopped\"";
@@ -26,6 +27,15 @@ pub(super) fn add(rows: &mut Rows) {
                 [Expected::Announced { info_hash: s.hash(1), complete: 0, incomplete: 1 }],
             ),
         ]
+    });
+    rows.once("W04", "messages may come together, and are answered one by one", |s| {
+        let torrents: Vec<[u8; 20]> = (0..100).map(|n| s.hash(n)).collect();
+        let announces = torrents.iter().map(|hash| Announce { info_hash: *hash, ..s.leecher(0) }.text());
+        let frames: Vec<u8> = announces.flat_map(|text| frames::text(text.as_bytes())).collect();
+        let announced =
+            torrents.iter().map(|hash| Expected::Announced { info_hash: *hash, complete: 0, incomplete: 1 });
+        let answers: Vec<Expected> = announced.collect();
+        vec![s.opens(0), super::sends(0, frames), super::gets(0, answers)]
     });
     rows.set_up(Setup { webtorrent_keys: vec![("interval_s", "300")], ..Setup::default() });
     rows.add("W04", "the interval may be configured", |s| s.join(0..3));

@@ -18,7 +18,7 @@ const MAX: usize = 64 * 1024;
 /// A new connection sends this and is closed.
 fn closed(s: &Scene, send: Step, status: u16, reason: Option<&'static str>) -> [Step; 3] {
     let after = reason.map(|reason| Expected::Failure { action: "announce", reason, info_hash: None });
-    [s.opens(0), send, Step::Closed { at: 0, status, after }]
+    [s.opens(0), send, Step::Closed { at: 0, status: Some(status), after }]
 }
 
 /// A client sends these bytes and is closed.
@@ -37,7 +37,7 @@ pub(super) fn add(rows: &mut Rows) {
             says(0, "{", []),
             Step::Closed {
                 at: 0,
-                status: 1007,
+                status: Some(1007),
                 after: Some(Expected::Failure {
                     action: "announce",
                     reason: "invalid JSON",
@@ -173,7 +173,7 @@ fn texts(rows: &mut Rows) {
             [&b"\xff"[..], b"\xc3\x28", b"{\"action\":\"\xe9\"}", b"\xed\xa0\x80", b"{\"x\":\"\xf0\x9f\x98"];
         let closed_by = |bytes| {
             let after = Some(Expected::AnyFailure("announce"));
-            [s.opens(0), sends(0, bytes), Step::Closed { at: 0, status: 1007, after }]
+            [s.opens(0), sends(0, bytes), Step::Closed { at: 0, status: Some(1007), after }]
         };
         let mut steps = Vec::new();
         for text in not_utf8 {

@@ -1,5 +1,7 @@
 //! W09: pings, and the ends that clients make. What takes time is for the tests of operations.
 
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
+
 use super::{Rows, says, sends};
 use crate::ws::case::Step;
 use crate::ws::frames;
@@ -35,5 +37,26 @@ pub(super) fn add(rows: &mut Rows) {
             steps.push(Step::Close(1, 1000));
         }
         steps
+    });
+    rows.once("W09", "a close frame may have a reason, or no status", |s| {
+        let close = |payload: &[u8]| frames::frame(OpCode::Control(Control::Close), true, payload);
+        vec![
+            s.opens(0),
+            sends(0, close(b"\x03\xe8because \xc3\xa9")),
+            Step::Closed { at: 0, status: Some(1000), after: None },
+            s.opens(0),
+            sends(0, close(b"")),
+            Step::Closed { at: 0, status: None, after: None },
+        ]
+    });
+    rows.once("W09", "what comes behind a close frame is nothing", |s| {
+        let announce = frames::text(s.leecher(0).text().as_bytes());
+        vec![
+            s.opens(0),
+            s.opens(1),
+            sends(0, [frames::close(1000), announce].concat()),
+            Step::Closed { at: 0, status: Some(1000), after: None },
+            s.has(1, 0, 0, 0),
+        ]
     });
 }

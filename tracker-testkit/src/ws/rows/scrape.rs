@@ -45,6 +45,23 @@ pub(super) fn add(rows: &mut Rows) {
         .concat()
     });
     rows.add("W06", "an empty array gets no files", |s| vec![s.opens(0), says(0, scrape(&[]), scraped(&[]))]);
+    rows.add("W06", "as many torrents as a message has room for are answered", |s| {
+        let hashes: Vec<[u8; 20]> = (0..2800_u16)
+            .map(|n| {
+                // Characters that are a byte each: no message has room for more.
+                let mut hash = *b"abcdefghijklmnopqrst";
+                for (at, place) in [(0, 26 * 26), (1, 26), (2, 1)] {
+                    hash[at] = b'a' + (n / place % 26) as u8;
+                }
+                hash[3..6].copy_from_slice(format!("{:03}", s.number).as_bytes());
+                hash
+            })
+            .collect();
+        let text = scrape(&hashes);
+        assert!((64_000..65_536).contains(&text.len()), "{} bytes", text.len());
+        let zeros: Vec<_> = hashes.iter().map(|hash| (*hash, counts(0, 0, 0))).collect();
+        vec![s.opens(0), says(0, text, scraped(&zeros))]
+    });
     rows.add("W06", "who isn't in any torrent may scrape", |s| {
         vec![s.opens(0), says(0, scrape(&[s.hash(0)]), scraped(&[(s.hash(0), counts(0, 0, 0))]))]
     });

@@ -50,6 +50,10 @@ pub(super) fn add(rows: &mut Rows) {
             says(1, s.leecher(1).text(), [s.announced(0, 2)]),
         ]
     });
+    rows.once(ROW, "another protocol is not agreed upon: an announce is one", |s| {
+        let other = Upgrade::to("/announce").with("Upgrade", "h2c");
+        vec![s.opens(0).upgrade(other).refused(Opened::Status(&[200]))]
+    });
     rows.once(ROW, "an incomplete request gets 400", |s| {
         let bad = |upgrade: Upgrade| s.opens(0).upgrade(upgrade).refused(Opened::Status(&[400]));
         vec![
