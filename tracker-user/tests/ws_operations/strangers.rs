@@ -37,7 +37,7 @@ impl Scene {
     }
 
     /// Whatever has been tried, Alice and Bob find each other, and have got nothing else.
-    fn is_unharmed(mut self) {
+    fn expect_unharmed(mut self) {
         self.offer("at last");
         self.bob.say(&answer(2, 1, "at last").text()).unwrap();
         gets_answer(&mut self.alice, 2, "at last");
@@ -55,7 +55,7 @@ fn a_stranger_cannot_stop_somebody_elses_peer() {
     scene.mallory.vanish(Vanishing::Fin);
     scene.mallory = open(&scene.tracker, 3);
     assert_eq!(announce(&mut scene.alice, &leecher(1)), (0, 2));
-    scene.is_unharmed();
+    scene.expect_unharmed();
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn who_takes_a_peer_over_evicts_nobody_for_good() {
         tracker
             .daemon
             .eventually("Bob is there again", || (announce(alice, &leecher(1)) == (0, 2)).then_some(()));
-        scene.is_unharmed();
+        scene.expect_unharmed();
     }
 }
 
@@ -92,7 +92,7 @@ fn who_takes_a_peer_over_gets_no_answers_to_its_offers() {
     scene.mallory.expect_nothing().unwrap();
     // Alice comes back by announcing.
     assert_eq!(announce(&mut scene.alice, &leecher(1)), (0, 2));
-    scene.is_unharmed();
+    scene.expect_unharmed();
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn who_takes_a_peer_over_can_answer_no_offer_that_it_has_not_got() {
     scene.bob.say(&answer(2, 1, "1").text()).unwrap();
     gets_answer(&mut scene.alice, 2, "1");
     assert_eq!(announce(&mut scene.bob, &leecher(2)), (0, 2));
-    scene.is_unharmed();
+    scene.expect_unharmed();
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_stranger_cannot_answer_others_offers() {
     scene.bob.say(&answer(2, 1, "1").text()).unwrap();
     gets_answer(&mut scene.alice, 2, "1");
     assert_eq!(announce(&mut scene.mallory, &leecher(3).event(STOPPED)), (0, 2));
-    scene.is_unharmed();
+    scene.expect_unharmed();
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn an_answer_cannot_be_replayed() {
     fails(&mut scene.mallory, &answer(2, 1, "1").text(), UNKNOWN);
     scene.bob.say(&answer(2, 1, "1").text()).unwrap();
     gets_answer(&mut scene.alice, 2, "1");
-    scene.is_unharmed();
+    scene.expect_unharmed();
 }
 
 #[test]
@@ -163,5 +163,5 @@ fn who_got_an_offer_cannot_answer_it_as_somebody_else() {
     scene.bob.say(&answer(2, 1, &bobs).text()).unwrap();
     gets_answer(&mut scene.alice, 2, &bobs);
     announce(&mut scene.mallory, &leecher(3).event(STOPPED));
-    scene.is_unharmed();
+    scene.expect_unharmed();
 }

@@ -116,7 +116,7 @@ pub(super) fn add(rows: &mut Rows) {
             says(0, s.leecher(0).and(tail).text(), [s.announced(0, 1)]),
             says(
                 0,
-                format!("{{\"action\":\"scrape\",\"info_hash\":[],\"x\":{{\"action\":1}}}}"),
+                "{\"action\":\"scrape\",\"info_hash\":[],\"x\":{\"action\":1}}",
                 [Expected::Scraped(vec![])],
             ),
         ]
