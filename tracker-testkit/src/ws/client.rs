@@ -403,7 +403,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
-            let mut socket = tungstenite::accept(listener.accept().unwrap().0).unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            // What waits for an acknowledgement would be lost when the client's last pong comes too late.
+            stream.set_nodelay(true).unwrap();
+            let mut socket = tungstenite::accept(stream).unwrap();
             loop {
                 match socket.read() {
                     Ok(Frame::Text(text)) => {
