@@ -36,9 +36,8 @@ pub(crate) fn run(load: &Load) -> Result<Measured> {
     let memory_before = load.memory_of.map(Memory::of).transpose()?;
     let mut crowd = Crowd::new(&load.crowd)?;
     let start = Instant::now();
-    crowd.gather(crowd.joins(), load.crowd.offers)?;
+    crowd.join(load.crowd.offers)?;
     let gathering = start.elapsed();
-    crowd.go_on(load.crowd.offers)?;
     crowd.drive(load.warmup, None)?;
 
     crowd.counts = Counts::new();

@@ -36,9 +36,8 @@ pub(crate) fn run(load: &Load) -> Result<Measured> {
     let before = load.memory_of.map(Memory::of).transpose()?;
     let mut crowd = Crowd::new(&load.crowd)?;
     let start = Instant::now();
-    crowd.gather(1, load.crowd.offers)?;
+    crowd.announce_once(load.crowd.offers)?;
     let time = start.elapsed();
-    crowd.rest();
     crowd.drive(load.idle, None)?;
     let after = load.memory_of.map(Memory::settled(SETTLES_WITHIN)).transpose()?;
     // What has come meanwhile.

@@ -148,25 +148,30 @@ impl Crowd {
         self.swarms.torrents()
     }
 
-    /// Announces of a client until it is in all swarms that are its own.
-    pub(crate) fn joins(&self) -> u32 {
-        self.swarms.joins()
-    }
-
     /// Connections that are open now.
     pub(crate) fn open(&self) -> usize {
         self.clients.iter().filter(|client| client.stream.is_some()).count()
     }
 
-    /// Opens what isn't open, lets every client announce until it has done so `announces` times, and waits for the answers.
-    pub(crate) fn gather(&mut self, announces: u32, offers: u32) -> Result<()> {
-        self.begin(announces, offers)?;
+    /// Opens what isn't open, and waits until every client is in the swarms that are its own. Who is goes on meanwhile.
+    pub(crate) fn join(&mut self, offers: u32) -> Result<()> {
+        let joins = self.swarms.joins();
+        self.begin(u32::MAX, offers)?;
+        self.wait_for(|client| client.announces > joins)
+    }
+
+    /// Opens what isn't open, lets every client announce once, and waits for the answers. Nobody announces any more after that, and who
+    /// loses the connection stays away.
+    pub(crate) fn announce_once(&mut self, offers: u32) -> Result<()> {
+        self.begin(1, offers)?;
+        self.wait_for(|client| client.state == State::Idle && client.announces > 0)?;
+        self.returns = false;
+        Ok(())
+    }
+
+    fn wait_for(&mut self, ready: impl Fn(&Client) -> bool) -> Result<()> {
         let (mut done, mut since) = (0, Instant::now());
-        loop {
-            let quiet = |client: &Client| client.state == State::Idle && client.announces >= announces;
-            if self.clients.iter().all(quiet) {
-                return Ok(());
-            }
+        while !self.clients.iter().all(&ready) {
             self.turn(Instant::now() + PATIENCE, None)?;
             let now = self.counts.announces + self.sessions.len() as u64;
             // Sessions that end at once don't get anywhere.
@@ -184,17 +189,7 @@ impl Crowd {
                 );
             }
         }
-    }
-
-    /// From now on every client announces again when it has its answer.
-    pub(crate) fn go_on(&mut self, offers: u32) -> Result<()> {
-        self.begin(u32::MAX, offers)
-    }
-
-    /// From now on nobody announces, and who loses the connection stays away.
-    pub(crate) fn rest(&mut self) {
-        self.goal = 0;
-        self.returns = false;
+        Ok(())
     }
 
     /// Takes what comes for some time, or until so many announces were answered.
@@ -202,14 +197,9 @@ impl Crowd {
         self.turn(Instant::now() + time, announces)
     }
 
+    /// Lets clients connect that announce so many times.
     fn begin(&mut self, goal: u32, offers: u32) -> Result<()> {
         (self.goal, self.offers) = (goal, offers.min(offer::MOST));
-        for number in 0..self.clients.len() {
-            if self.clients[number].state == State::Idle {
-                self.announce(number);
-                self.send(number);
-            }
-        }
         self.call()
     }
 
@@ -511,3 +501,6 @@ impl Drop for Crowd {
         self.clients.iter_mut().for_each(Client::gone);
     }
 }
+
+#[cfg(test)]
+mod tests;
