@@ -21,6 +21,8 @@ pub(crate) struct Counts {
     pub(crate) wrong: u64,
     /// Offers and answers that came too late to be checked whole.
     pub(crate) unchecked: u64,
+    /// Connections that became WebSocket.
+    pub(crate) upgrades: u64,
     /// Upgrades that were refused.
     pub(crate) refused: u64,
     /// Connections that the server has closed.
@@ -55,6 +57,7 @@ impl Counts {
             failures: 0,
             wrong: 0,
             unchecked: 0,
+            upgrades: 0,
             refused: 0,
             broken: 0,
             lost: 0,

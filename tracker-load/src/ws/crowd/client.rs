@@ -15,7 +15,7 @@ pub(super) struct Client {
     pub(super) announces: u32,
     /// When it last asked for something.
     pub(super) asked: Instant,
-    /// Answers to offers that the tracker hasn't acknowledged; most trackers never do.
+    /// Announce answers that may come besides: to announces given up, and, from some trackers, to answers.
     pub(super) owed: u32,
     /// Received, but no whole frame yet.
     pub(super) rest: Vec<u8>,

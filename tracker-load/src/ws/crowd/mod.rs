@@ -28,8 +28,13 @@ use crate::sys::files;
 use crate::sys::poller::{Event, Poller};
 use client::{Client, State};
 
-/// An announce or an upgrade without an answer for so long is lost.
-const LOST_AFTER: Duration = Duration::from_secs(10);
+/// An announce or an upgrade without an answer for so long is lost, and this much later for each connection: in a closed loop each waits
+/// for all others.
+const LOST_AFTER: Duration = Duration::from_secs(1);
+const LOST_AFTER_EACH: Duration = Duration::from_millis(1);
+
+/// A tracker that doesn't get anywhere for so long is none.
+const STUCK_AFTER: Duration = Duration::from_secs(20);
 
 /// When nothing at all has come for so long although clients wait, one of them gives up. A server that has slept through a message
 /// between its threads, as aquatic_ws does now and then, wakes up when a connection closes.
@@ -153,9 +158,13 @@ impl Crowd {
         self.clients.iter().filter(|client| client.stream.is_some()).count()
     }
 
-    /// Opens what isn't open, and waits until every client is in the swarms that are its own. Who is goes on meanwhile.
+    /// Opens all connections, then lets all announce and waits until every client is in the swarms that are its own. Who is goes on
+    /// meanwhile, which keeps a server awake.
     pub(crate) fn join(&mut self, offers: u32) -> Result<()> {
         let joins = self.swarms.joins();
+        // Upgrades behind the announces of those who are there already would take their time.
+        self.begin(0, 0)?;
+        self.wait_for(|client| client.state == State::Idle)?;
         self.begin(u32::MAX, offers)?;
         self.wait_for(|client| client.announces > joins)
     }
@@ -173,13 +182,10 @@ impl Crowd {
         let (mut done, mut since) = (0, Instant::now());
         while !self.clients.iter().all(&ready) {
             self.turn(Instant::now() + PATIENCE, None)?;
-            let now = self.counts.announces + self.sessions.len() as u64;
-            // Sessions that end at once don't get anywhere.
-            let troubles = self.counts.refused + self.counts.broken + self.counts.lost;
-            let progress = now.saturating_sub(2 * troubles);
+            let progress = self.counts.announces + self.counts.upgrades;
             if progress > done {
                 (done, since) = (progress, Instant::now());
-            } else if since.elapsed() > 2 * LOST_AFTER {
+            } else if since.elapsed() > STUCK_AFTER {
                 let Counts { failures, wrong, broken, refused, lost, .. } = self.counts;
                 bail!(
                     "{} doesn't answer announces: {refused} refused upgrades, {failures} failure reasons, {wrong} wrong messages, \
@@ -197,9 +203,15 @@ impl Crowd {
         self.turn(Instant::now() + time, announces)
     }
 
-    /// Lets clients connect that announce so many times.
+    /// Lets clients connect, and announce so many times.
     fn begin(&mut self, goal: u32, offers: u32) -> Result<()> {
         (self.goal, self.offers) = (goal, offers.min(offer::MOST));
+        for number in 0..self.clients.len() {
+            if self.clients[number].state == State::Idle {
+                self.announce(number);
+                self.send(number);
+            }
+        }
         self.call()
     }
 
@@ -300,6 +312,7 @@ impl Crowd {
                 Answer::Upgraded(len) => at = len,
             }
             self.opening -= 1;
+            self.counts.upgrades += 1;
             self.clients[number].state = State::Idle;
             self.announce(number);
         }
@@ -473,13 +486,16 @@ impl Crowd {
             self.heard = now;
             let waiting = (0..self.called).filter(|number| self.clients[*number].waits());
             if let Some(longest) = waiting.min_by_key(|number| self.clients[*number].asked) {
-                self.lose(longest);
+                self.lose();
+                self.leave(longest);
             }
         }
+        let patience = LOST_AFTER + LOST_AFTER_EACH * self.clients.len() as u32;
         for number in 0..self.called {
-            let client = &self.clients[number];
-            if client.waits() && now.saturating_duration_since(client.asked) >= LOST_AFTER {
-                self.lose(number);
+            let client = &mut self.clients[number];
+            if client.waits() && now.saturating_duration_since(client.asked) >= patience {
+                self.lose();
+                self.again(number);
             }
             if self.clients[number].state == State::Away && self.returns && self.opening < OPENING {
                 self.connect(number)?;
@@ -488,10 +504,25 @@ impl Crowd {
         Ok(())
     }
 
-    fn lose(&mut self, number: usize) {
+    fn lose(&mut self) {
         self.counts.lost += 1;
         self.counts.note(|| "an announce or an upgrade without an answer".to_owned());
-        self.leave(number);
+    }
+
+    /// A client whose announce is lost announces something else, as a real one does at the next interval; the answer may still come.
+    fn again(&mut self, number: usize) {
+        let client = &mut self.clients[number];
+        match client.state {
+            State::Announcing(_) => {
+                client.state = State::Idle;
+                client.owed += 1;
+                // Who has no more to announce does it once more.
+                client.announces -= u32::from(client.announces >= self.goal);
+                self.announce(number);
+                self.send(number);
+            }
+            _ => self.leave(number),
+        }
     }
 }
 
