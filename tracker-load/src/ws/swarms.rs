@@ -33,11 +33,11 @@ impl Swarms {
         let torrents = match choice {
             Choice::Any { torrents } => torrents,
             Choice::Own { each, peers } => {
-                let torrents = (u64::from(each) * u64::from(connections)).div_ceil(u64::from(peers.max(1)));
                 ensure!(
-                    torrents >= u64::from(each),
+                    peers <= connections,
                     "swarms of {peers} need as many connections, and there are {connections}"
                 );
+                let torrents = (u64::from(each) * u64::from(connections)).div_ceil(u64::from(peers.max(1)));
                 u32::try_from(torrents)?
             }
         };
