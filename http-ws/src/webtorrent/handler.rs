@@ -1,6 +1,7 @@
 //! What becomes of a request: the swarm changes, offers and answers go on, the client gets a reply.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -25,6 +26,8 @@ pub(super) struct Client {
     pub(super) mailbox: Rc<Mailbox>,
     /// With the second of each one's last announce.
     peers: HashMap<(InfoHash, PeerId), u32>,
+    /// Where the access list was that all of them were last looked up in.
+    looked_up_in: usize,
 }
 
 /// What the connection has to do besides sending what is in its mailbox.
@@ -38,7 +41,7 @@ pub(super) enum Then {
 
 impl Client {
     pub(super) fn new(address: Address, mailbox: Rc<Mailbox>) -> Self {
-        Self { address, mailbox, peers: HashMap::new() }
+        Self { address, mailbox, peers: HashMap::new(), looked_up_in: 0 }
     }
 
     /// Does what a message asks.
@@ -98,8 +101,12 @@ impl Client {
             |reason| Refusal { action: Action::Announce, reason, info_hash: Some(info_hash), ends: None };
         let stopped = kind == AnnounceKind::Stopped;
         let known = self.peers.contains_key(&(info_hash, peer_id));
-        if !stopped && !known && self.peers.len() >= settings.max_torrents_per_connection as usize {
-            return Err(refuse("too many torrents"));
+        let max = settings.max_torrents_per_connection as usize;
+        if !stopped && !known && self.peers.len() >= max {
+            self.forget_denied(worker);
+            if self.peers.len() >= max {
+                return Err(refuse("too many torrents"));
+            }
         }
         let Scratch { message, picked } = scratch;
         picked.clear();
@@ -189,6 +196,15 @@ impl Client {
             .map_err(|_wait| refuse("full scrapes are limited"))?;
         local.tally.count(Signal::OutScrape);
         Ok(FullScrape::new(running))
+    }
+
+    /// Forgets peers of torrents that were denied: swarms have dropped them. Once for each list, since there may be many.
+    fn forget_denied(&mut self, worker: &Worker) {
+        let list = worker.context.lists.access.load();
+        let address = Arc::as_ptr(&list) as usize;
+        if std::mem::replace(&mut self.looked_up_in, address) != address {
+            self.peers.retain(|(info_hash, _), _| list.allows(info_hash));
+        }
     }
 
     /// Peers that haven't announced for too long leave.

@@ -17,6 +17,7 @@ pub(super) struct Mailbox {
     /// Offers that the client may answer.
     pub(super) offered: RefCell<OfferedOffers>,
     queue: RefCell<Queue>,
+    /// With as much waiting, one message more is taken, however large; no other.
     max_bytes: usize,
     state: Cell<State>,
     waker: RefCell<Option<Waker>>,
@@ -70,12 +71,12 @@ impl Mailbox {
             return false;
         }
         let mut queue = self.queue.borrow_mut();
+        if queue.waiting() > self.max_bytes {
+            self.state.set(State::Full);
+        }
         match &mut queue.behind {
             Some(behind) => write(behind),
             None => write(&mut queue.frames),
-        }
-        if queue.waiting() > self.max_bytes {
-            self.state.set(State::Full);
         }
         drop(queue);
         self.wake();
@@ -139,7 +140,8 @@ mod tests {
         assert_eq!(mailbox.queue().waiting(), 43 + 42);
         mailbox.queue().took(43);
         assert!(mailbox.send(&[&[b'a'; 40]]));
-        assert!(!mailbox.send(&[&[b'a'; 40]]));
+        assert!(mailbox.send(&[&[b'a'; 40]]));
+        assert!(!mailbox.send(&[b"a"]));
         assert_eq!(mailbox.state(), State::Full);
         assert!(!mailbox.send(&[b"a"]));
     }

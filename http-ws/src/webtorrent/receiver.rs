@@ -65,6 +65,13 @@ impl Receiver {
         Ok(())
     }
 
+    /// Nothing was read until now: the client isn't to blame for the time that has passed.
+    pub fn resume(&mut self, now_ns: u64) {
+        if let Some(unfinished) = &mut self.0 {
+            unfinished.since_ns = now_ns;
+        }
+    }
+
     /// Since when a message isn't whole.
     pub fn unfinished_since_ns(&self) -> Option<u64> {
         self.0.as_ref().map(|unfinished| unfinished.since_ns)

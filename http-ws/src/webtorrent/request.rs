@@ -246,9 +246,9 @@ fn string(raw: &RawValue) -> Option<&str> {
     Some(raw.get()).filter(|text| text.starts_with('"'))
 }
 
-/// A number that is 0 however it is written, or a string of one.
+/// A number that is 0, however it is written.
 fn is_zero(raw: &RawValue) -> bool {
-    raw.get().trim_matches('"').parse() == Ok(0.0)
+    raw.get().parse() == Ok(0.0)
 }
 
 /// The array of an announce's offers; none when it is something else, or has an element that is no offer.

@@ -142,7 +142,7 @@ impl Session {
         }
         self.had_turn = false;
         let flushed = self.poll_flush(context);
-        let waits = self.stalled_ns.is_some() || self.receiver.unfinished_since_ns().is_some();
+        let waits = self.stalled_ns.is_some() || self.unfinished_since_ns().is_some();
         if waits || self.ending.is_some() {
             self.hurry(timer, context);
         }
@@ -288,6 +288,7 @@ impl Session {
         };
         ready!(flushed)?;
         if std::mem::take(&mut self.held_back) {
+            self.receiver.resume(self.now_ns());
             context.waker().wake_by_ref();
         }
         Poll::Ready(Ok(()))
@@ -330,7 +331,7 @@ impl Session {
         if self.stalled_ns.is_some_and(|begin| since(begin) >= request_timeout) {
             return Some(Some(Signal::ClosedSlow));
         }
-        if self.receiver.unfinished_since_ns().is_some_and(|begin| since(begin) >= request_timeout) {
+        if self.unfinished_since_ns().is_some_and(|begin| since(begin) >= request_timeout) {
             self.close(CloseCode::Policy, Some(Signal::ClosedBad));
             return None;
         }
@@ -363,7 +364,7 @@ impl Session {
         let mut due = until(self.heard_ns.max(self.pinged_ns), idle_timeout / 4);
         due = due.min(until(self.heard_ns, idle_timeout));
         due = due.min(until(self.tidied_ns, TIDY_EVERY));
-        for begin in [self.stalled_ns, self.receiver.unfinished_since_ns()].into_iter().flatten() {
+        for begin in [self.stalled_ns, self.unfinished_since_ns()].into_iter().flatten() {
             due = due.min(until(begin, settings.request_timeout));
         }
         if let Some(ending) = self.ending {
@@ -381,6 +382,11 @@ impl Session {
             // The runtime has to know of it; nothing is due yet.
             let _pending = timer.as_mut().poll(context);
         }
+    }
+
+    /// Since when the client owes the rest of a message.
+    fn unfinished_since_ns(&self) -> Option<u64> {
+        self.receiver.unfinished_since_ns().filter(|_| !self.held_back)
     }
 
     fn now_ns(&self) -> u64 {

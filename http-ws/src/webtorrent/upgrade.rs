@@ -25,7 +25,10 @@ pub(crate) fn is_wanted<T>(request: &Request<T>) -> bool {
 pub(crate) fn response<T>(request: &Request<T>) -> Response<AnswerBody> {
     create_response_with_body(request, || AnswerBody::Whole(None)).unwrap_or_else(|error| match error {
         Error::Protocol(ProtocolError::WrongHttpMethod) => refusal(StatusCode::METHOD_NOT_ALLOWED),
-        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => {
+        // The same error for none at all and for another one.
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader)
+            if request.headers().contains_key(SEC_WEBSOCKET_VERSION) =>
+        {
             refusal(StatusCode::UPGRADE_REQUIRED)
         }
         _ => refusal(StatusCode::BAD_REQUEST),

@@ -20,7 +20,7 @@ section! {
         /// Seconds of silence after which a connection is closed, 1 to 86400. Clients are pinged in a quarter of that: below the
         /// 60 s after which reverse proxies close by default.
         idle_timeout_s: u32 = 180,
-        /// Bytes that may wait for a client to take them, 16384 to 67108864; a connection with more is closed.
+        /// Bytes that may wait for a client to take them, 65536 to 67108864; with more, the next message closes the connection.
         max_queue_bytes: u32 = 262_144,
         /// Torrents that a connection may announce, 1 to 1000000.
         max_torrents_per_connection: u32 = 10_000,
@@ -34,7 +34,7 @@ impl WebTorrent {
         within("webtorrent.interval_s", self.interval_s, 30..=86_400)?;
         within("webtorrent.max_offers", self.max_offers, 1..=100)?;
         within("webtorrent.idle_timeout_s", self.idle_timeout_s, 1..=86_400)?;
-        within("webtorrent.max_queue_bytes", self.max_queue_bytes, 16_384..=67_108_864)?;
+        within("webtorrent.max_queue_bytes", self.max_queue_bytes, 65_536..=67_108_864)?;
         within("webtorrent.max_torrents_per_connection", self.max_torrents_per_connection, 1..=1_000_000)?;
         within("webtorrent.max_peers", self.max_peers, 1..=1_000_000_000)
     }
@@ -71,7 +71,7 @@ mod tests {
             ("interval_s", "30 to 86400"),
             ("max_offers", "1 to 100"),
             ("idle_timeout_s", "1 to 86400"),
-            ("max_queue_bytes", "16384 to 67108864"),
+            ("max_queue_bytes", "65536 to 67108864"),
             ("max_torrents_per_connection", "1 to 1000000"),
             ("max_peers", "1 to 1000000000"),
         ] {

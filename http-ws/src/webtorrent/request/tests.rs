@@ -32,10 +32,10 @@ fn refusal(text: &str) -> Refusal {
 
 #[test]
 fn left_is_zero_or_not_whatever_it_is() {
-    for zero in ["0", "0.0", "-0", "0e5", "\"0\""] {
+    for zero in ["0", "0.0", "-0", "0e5"] {
         assert!(announce(&format!(",\"left\":{zero}")).1, "{zero}");
     }
-    for other in ["1", "0.5", "null", "1e300", "\"\"", "[]", "{}", "true", "18446744073709551616"] {
+    for other in ["1", "0.5", "null", "1e300", "\"0\"", "\"\"", "[]", "{}", "true", "18446744073709551616"] {
         assert!(!announce(&format!(",\"left\":{other}")).1, "{other}");
     }
     assert!(!announce("").1);
