@@ -9,7 +9,7 @@
 //! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`], [`raw`] and
 //!   [`client`] are clients there;
 //! - [`http`] has the same for HTTP: requests, strict readers, rows, a certificate authority;
-//! - [`skip`] is for tests that need what is missing.
+//! - [`skip`] is for tests that need what is missing, [`node_modules`] are what some of them need.
 //!
 //! Nothing here uses the tracker's own parser, checksum or writer: a mistake there would hide itself.
 //!
@@ -32,6 +32,7 @@ pub mod client;
 pub mod daemon;
 pub mod http;
 pub mod netns;
+pub mod node_modules;
 pub mod packet;
 pub mod payload;
 pub mod raw;

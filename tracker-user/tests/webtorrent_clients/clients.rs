@@ -1,0 +1,80 @@
+//! Clients of the tracker alone, in Node: what they ask, and how they find each other.
+
+use crate::NODE;
+use crate::tracker::{DENIED, Tracker, Way};
+use tracker_testkit::skip::must_skip;
+
+/// Starts, scrapes, completes and stops; every answer's counts are right (W04, W05, W06).
+fn lives(way: Way) {
+    if must_skip(&NODE) {
+        return;
+    }
+    let tracker = Tracker::start();
+    tracker.node("life.mjs", &[&tracker.url(way, "/announce")]).end_well();
+}
+
+#[test]
+fn client_lives_over_ws() {
+    lives(Way::Ws);
+}
+
+#[test]
+fn client_lives_over_wss() {
+    lives(Way::Wss);
+}
+
+#[test]
+fn client_lives_over_ws_and_ipv6() {
+    lives(Way::WsOverIpv6);
+}
+
+/// Two clients exchange offer and answer, and then words over WebRTC (W01, W02); when they are gone they are out of the swarm (W08).
+fn meet(urls: impl Fn(&Tracker) -> [String; 2]) {
+    if must_skip(&NODE) {
+        return;
+    }
+    let tracker = Tracker::start();
+    tracker.node("meet.mjs", &urls(&tracker).each_ref().map(String::as_str)).end_well();
+}
+
+#[test]
+fn clients_meet_over_ws() {
+    meet(|tracker| [tracker.url(Way::Ws, "/announce"), tracker.url(Way::Ws, "/ws")]);
+}
+
+#[test]
+fn clients_meet_over_wss() {
+    meet(|tracker| [tracker.url(Way::Wss, "/announce"), tracker.url(Way::Wss, "/")]);
+}
+
+#[test]
+fn clients_meet_over_ipv4_and_ipv6_and_tls() {
+    meet(|tracker| [tracker.url(Way::WsOverIpv6, "/announce"), tracker.url(Way::Wss, "/announce")]);
+}
+
+#[test]
+fn clients_meet_on_one_connection() {
+    // W07: clients in one process share it.
+    meet(|tracker| [tracker.url(Way::Ws, "/announce"), tracker.url(Way::Ws, "/announce")]);
+}
+
+#[test]
+fn denied_torrent_is_a_warning_and_leaves_the_connection_alone() {
+    if must_skip(&NODE) {
+        return;
+    }
+    let tracker = Tracker::start();
+    tracker.node("denied.mjs", &[&tracker.url(Way::Ws, "/announce"), DENIED]).end_well();
+}
+
+#[test]
+fn client_comes_back_after_a_restart() {
+    if must_skip(&NODE) {
+        return;
+    }
+    let mut tracker = Tracker::start();
+    let client = tracker.node("reconnect.mjs", &[&tracker.url(Way::Ws, "/announce")]);
+    client.hear("announced");
+    tracker.restart();
+    client.end_well();
+}
