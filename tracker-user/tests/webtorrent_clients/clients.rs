@@ -72,9 +72,9 @@ fn client_comes_back_after_a_restart() {
     if must_skip(&NODE) {
         return;
     }
-    let mut tracker = Tracker::start();
+    let tracker = Tracker::start();
     let client = tracker.node("reconnect.mjs", &[&tracker.url(Way::Ws, "/announce")]);
     client.hear("announced");
-    tracker.restart();
+    let _tracker = tracker.restart();
     client.end_well();
 }

@@ -47,11 +47,12 @@ impl Tracker {
 
     /// Kills it, so that no client hears of its end, and starts it where it was. Swarms are forgotten.
     #[track_caller]
-    pub(crate) fn restart(&mut self) {
-        let addresses = [self.daemon.http_address("http", false), self.daemon.http_address("https", false)];
-        configure(&self.home, &[&format!("http://{}", addresses[0]), &format!("https://{}", addresses[1])]);
-        self.daemon.signal(9);
-        self.daemon = self.home.start(Some(&self.namespace));
+    pub(crate) fn restart(self) -> Self {
+        let Self { daemon, home, namespace } = self;
+        let [plain, secure] = ["http", "https"].map(|scheme| daemon.http_address(scheme, false));
+        drop(daemon);
+        configure(&home, &[&format!("http://{plain}"), &format!("https://{secure}")]);
+        Self { daemon: home.start(Some(&namespace)), home, namespace }
     }
 
     /// Its URL with this path.
