@@ -3,13 +3,18 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $Variant:ident = $name:literal,)+) => {
-        /// One of the numbers that a worker keeps.
+    (
+        $(#[$about:meta])* $Counter:ident,
+        $(#[$tally_about:meta])* $Tally:ident {
+            $($(#[$doc:meta])* $Variant:ident = $name:literal,)+
+        }
+    ) => {
+        $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(usize)]
-        pub enum Counter { $($(#[$doc])* $Variant,)+ }
+        pub enum $Counter { $($(#[$doc])* $Variant,)+ }
 
-        impl Counter {
+        impl $Counter {
             /// All of them, in order.
             pub const ALL: &'static [Self] = &[$(Self::$Variant,)+];
 
@@ -18,10 +23,39 @@ macro_rules! counters {
                 match self { $(Self::$Variant => $name,)+ }
             }
         }
+
+        $(#[$tally_about])*
+        #[derive(Debug, Default)]
+        // Two cache lines: processors fetch them in pairs, and a neighbour's counters would slow ours.
+        #[repr(align(128))]
+        pub struct $Tally([AtomicU64; $Counter::ALL.len()]);
+
+        impl $Tally {
+            /// One more. Called by the worker's thread only, so no locked instruction is needed.
+            pub fn count(&self, counter: $Counter) {
+                self.add(counter, 1);
+            }
+
+            /// So many more. Called by the worker's thread only.
+            pub fn add(&self, counter: $Counter, number: u64) {
+                let counter = &self.0[counter as usize];
+                // Relaxed here and below: each number is read by itself.
+                counter.store(counter.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
+            }
+
+            /// The number so far.
+            pub fn of(&self, counter: $Counter) -> u64 {
+                self.0[counter as usize].load(Ordering::Relaxed)
+            }
+        }
     };
 }
 
 counters! {
+    /// One of the numbers that a worker keeps of HTTP.
+    Counter,
+    /// What one worker has counted of HTTP: written by it alone, read by anybody.
+    Tally {
     /// Announces that were answered.
     Announce = "announce",
     /// Scrapes that were answered.
@@ -42,6 +76,10 @@ counters! {
     ErrorClientAddress = "error_client_address",
     /// Requests from blocked networks through a proxy.
     ErrorBlocked = "error_blocked",
+    /// Connections that went on as WebSocket.
+    Upgraded = "upgraded",
+    /// Requests for WebSocket that are incomplete, or want another version.
+    ErrorUpgrade = "error_upgrade",
     /// Requests for a path that isn't served.
     NotFound = "not_found",
     /// Requests with another method than GET.
@@ -80,24 +118,51 @@ counters! {
     TlsTimedOut = "tls_handshakes_timed_out",
     /// Times that no connection could be accepted: no descriptor, no memory.
     AcceptErrors = "accept_errors",
+    }
 }
 
-/// What one worker has counted: written by it alone, read by anybody.
-#[derive(Debug, Default)]
-// Two cache lines: processors fetch them in pairs, and a neighbour's counters would slow ours.
-#[repr(align(128))]
-pub struct Tally([AtomicU64; Counter::ALL.len()]);
-
-impl Tally {
-    /// One more. Called by the worker's thread only, so no locked instruction is needed.
-    pub fn count(&self, counter: Counter) {
-        let counter = &self.0[counter as usize];
-        // Relaxed here and below: each number is read by itself.
-        counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-    }
-
-    /// The number so far.
-    pub fn of(&self, counter: Counter) -> u64 {
-        self.0[counter as usize].load(Ordering::Relaxed)
+counters! {
+    /// One of the numbers that a worker keeps of WebTorrent.
+    Signal,
+    /// What one worker has counted of WebTorrent: written by it alone, read by anybody.
+    SignalTally {
+        /// WebSocket connections that were opened.
+        Connections = "connections",
+        /// Those that have ended, whatever for. What was opened and hasn't ended is open.
+        ConnectionsClosed = "connections_closed",
+        /// Announces that came, those without an answer to an offer (W01).
+        InAnnounce = "in_announce",
+        /// Answers that came (W02).
+        InAnswer = "in_answer",
+        /// Scrapes that came (W06).
+        InScrape = "in_scrape",
+        /// Messages that came and can't be read, or lack something (W03, W11).
+        InInvalid = "in_invalid",
+        /// Announces that were answered (W04).
+        OutAnnounce = "out_announce",
+        /// Scrapes that were answered (W06).
+        OutScrape = "out_scrape",
+        /// Errors that were sent (W03).
+        OutError = "out_error",
+        /// Offers that went to a peer.
+        OffersForwarded = "offers_forwarded",
+        /// Answers that went to whom had made the offer.
+        AnswersForwarded = "answers_forwarded",
+        /// Answers to offers that are unknown, answered or forgotten, or whose maker has gone.
+        AnswersUnmatched = "answers_unmatched",
+        /// Offers and answers that found a worker too busy to take them.
+        Undelivered = "undelivered",
+        /// Pings that were sent to idle connections.
+        Pings = "pings",
+        /// Peers that didn't announce again in time.
+        PeersExpired = "peers_expired",
+        /// Connections that were closed since their queue was full, or nothing was taken for too long (W10).
+        ClosedSlow = "closed_slow",
+        /// Connections that were closed since nothing came for too long (W09).
+        ClosedIdle = "closed_idle",
+        /// Connections that were closed for what came, or for a message that didn't come whole in time (W11).
+        ClosedBad = "closed_bad",
+        /// Connections that were closed since their network was blocked meanwhile.
+        ClosedBlocked = "closed_blocked",
     }
 }

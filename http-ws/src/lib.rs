@@ -1,4 +1,4 @@
-//! The tracker over HTTP and HTTPS (PROTOCOL "HTTP"; BEP 3, 7, 21, 23, 24, 31, 48).
+//! The tracker over HTTP and HTTPS (PROTOCOL "HTTP"; BEP 3, 7, 21, 23, 24, 31, 48), and for WebTorrent over WebSocket (PROTOCOL "WebTorrent").
 //!
 //! A front end like the others: it reads the swarm table to build an answer, and emits an announce event; it never waits for the writer.
 //! [`start`] makes worker threads, each with a current-thread runtime and a socket of its own of every listener, so that no two workers share
@@ -12,6 +12,7 @@
 //! - [`proxy`]: whose request it is behind a reverse proxy.
 //! - [`tls`]: certificates, keys and their reload.
 //! - [`full_scrape`]: all torrents, streamed.
+//! - [`webtorrent`]: connections that go on as WebSocket, with swarms of their own.
 
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ mod service;
 pub mod settings;
 mod slots;
 pub mod tls;
+pub mod webtorrent;
 mod worker;
 
 pub use endpoint::Endpoint;

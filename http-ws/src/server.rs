@@ -1,7 +1,7 @@
 //! Threads, listeners, the stop.
 //!
 //! A worker's thread runs one runtime, in which every listener has an accepting task and every connection a task. Workers share the table, the
-//! limits and nothing else. Started and stopped by tracker-user's daemon; tests are in `tests/`.
+//! limits, the swarms of WebTorrent, and nothing else. Started and stopped by tracker-user's daemon; tests are in `tests/`.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,15 +16,16 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::{self, LocalOptions, LocalRuntime};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
-use tracker_core::{EventSink, Policy, SharedLists, TableReader};
+use tracker_core::{AccessList, EventSink, Policy, SharedLists, TableReader};
 
 use crate::connection;
-use crate::counters::{Counter, Tally};
+use crate::counters::{Counter, Signal, SignalTally, Tally};
 use crate::endpoint::Endpoint;
 use crate::full_scrape::Exports;
 use crate::settings::Settings;
 use crate::slots::Slots;
 use crate::tls::Tls;
+use crate::webtorrent::{Local, Shared};
 use crate::worker::Worker;
 
 /// What answers depend on, besides the request.
@@ -56,11 +57,13 @@ pub struct Listener {
 /// The running workers.
 pub struct Server {
     workers: Vec<Running>,
+    webtorrent: Option<Arc<Shared>>,
 }
 
 struct Running {
     thread: JoinHandle<()>,
     tally: Arc<Tally>,
+    signals: Arc<SignalTally>,
     stop: oneshot::Sender<Duration>,
 }
 
@@ -80,6 +83,8 @@ pub fn start(
     let exports = settings
         .full_scrape_every
         .map(|every| Arc::new(Exports::new(context.table.clone(), Arc::clone(&context.lists), every)));
+    let webtorrent =
+        settings.webtorrent.map(|of_it| Shared::new(of_it, sinks.len(), settings.full_scrape_every));
     let mut workers = Vec::new();
     for (number, sink) in sinks.into_iter().enumerate() {
         let sockets = listeners
@@ -93,10 +98,15 @@ pub fn start(
         let (stop, stopped) = oneshot::channel();
         let (context, slots, exports) = (context.clone(), Arc::clone(&slots), exports.clone());
         let tally_of_thread = Arc::clone(&tally);
+        let signals = Arc::new(SignalTally::default());
+        let number_of_worker = u16::try_from(number).map_err(io::Error::other)?;
+        let signals_of_thread = Arc::clone(&signals);
+        let webtorrent = webtorrent.clone();
         let ended = Ended { failed: Box::new(failed.clone()), number };
         let thread = thread::Builder::new().name(format!("http {number}")).spawn(move || {
             let seed = u64::from_ne_bytes(seed);
-            let worker = Worker::new(context, tally_of_thread, sink, slots, exports, seed);
+            let local = webtorrent.map(|shared| Local::new(number_of_worker, shared, signals_of_thread));
+            let worker = Worker::new(context, tally_of_thread, sink, slots, exports, local, seed);
             // It belongs to its thread, and with it all tasks.
             let runtime =
                 runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
@@ -105,9 +115,9 @@ pub fn start(
                 Err(error) => log::error!("http worker {number}: {error}"),
             }
         })?;
-        workers.push(Running { thread, tally, stop });
+        workers.push(Running { thread, tally, signals, stop });
     }
-    Ok(Server { workers })
+    Ok(Server { workers, webtorrent })
 }
 
 /// Reports a worker that ends by itself, by a panic too.
@@ -139,6 +149,12 @@ fn run(
             let listener = AsyncFd::with_interest(socket, Interest::READABLE)?;
             accepting.push(tokio::task::spawn_local(accept(listener, endpoint, Rc::clone(worker))));
         }
+        let for_dealing = Rc::clone(worker);
+        tokio::task::spawn_local(async move {
+            if let Some(local) = &for_dealing.webtorrent {
+                local.deal().await;
+            }
+        });
         // A server that is dropped stops at once.
         let grace = stopped.await.unwrap_or_default();
         for listener in accepting {
@@ -146,7 +162,9 @@ fn run(
         }
         worker.stopping.set(true);
         let _some_left = timeout(grace, async {
-            while worker.answering.get() > 0 {
+            let webtorrent = worker.webtorrent.as_ref();
+            webtorrent.inspect(|local| local.stop());
+            while worker.answering.get() > 0 || webtorrent.is_some_and(|local| local.connections() > 0) {
                 sleep(Duration::from_millis(10)).await;
             }
         })
@@ -218,6 +236,24 @@ impl Server {
         let open = sum(Counter::ConnectionsAccepted).saturating_sub(sum(Counter::ConnectionsClosed));
         numbers.push(("connections_open", open));
         numbers
+    }
+
+    /// What all workers have counted of WebTorrent, by name, and the swarms in numbers; empty without it.
+    pub fn webtorrent_numbers(&self) -> Vec<(&'static str, u64)> {
+        let Some(shared) = &self.webtorrent else { return Vec::new() };
+        let sum = |signal| self.workers.iter().map(|worker| worker.signals.of(signal)).sum::<u64>();
+        let mut numbers: Vec<_> = Signal::ALL.iter().map(|signal| (signal.name(), sum(*signal))).collect();
+        let open = sum(Signal::Connections).saturating_sub(sum(Signal::ConnectionsClosed));
+        numbers.push(("connections_open", open));
+        numbers.extend(shared.numbers());
+        numbers
+    }
+
+    /// Drops the torrents of WebTorrent that the list denies. The list has to be in force already.
+    pub fn drop_denied(&self, list: &AccessList) {
+        if let Some(shared) = &self.webtorrent {
+            shared.drop_denied(list);
+        }
     }
 
     /// Accepts nothing more, lets answers that are being sent end, at most for `grace`, and ends the threads.

@@ -33,6 +33,7 @@ use crate::full_scrape::Encoding;
 use crate::proxy::{self, ProxyHeader};
 use crate::query;
 use crate::scrape_entry;
+use crate::webtorrent;
 use crate::worker::{Scratch, Worker};
 
 /// Who is at the other end of a connection.
@@ -63,6 +64,9 @@ impl Service<Request<Incoming>> for Handler {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.activity.request();
         let has_body = !request.body().is_end_stream();
+        if self.worker.webtorrent.is_some() && webtorrent::is_wanted(&request) && !has_body {
+            return ready(Ok(self.upgrade(&request)));
+        }
         let (parts, _body) = request.into_parts();
         let mut reply = if has_body {
             self.activity.leave_unread();
@@ -155,6 +159,36 @@ impl From<query::BadQuery> for Failure {
 const RETRY_IN_MINUTES: u32 = 5;
 
 impl Handler {
+    /// To WebSocket, for WebTorrent.
+    fn upgrade(&self, request: &Request<Incoming>) -> Response<AnswerBody> {
+        let refuse = |counter, status| {
+            self.worker.tally.count(counter);
+            webtorrent::refusal(status)
+        };
+        let mut response = match self.client_address(request.headers()) {
+            Ok(client) if self.worker.context.lists.block.load().blocks(&client) => {
+                refuse(Counter::ErrorBlocked, StatusCode::FORBIDDEN)
+            }
+            Ok(client) => {
+                let response = webtorrent::response(request);
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    self.activity.upgrade(client);
+                    return response;
+                }
+                self.worker.tally.count(Counter::ErrorUpgrade);
+                response
+            }
+            Err(failure) if failure.counter == Counter::ErrorOverload => {
+                refuse(failure.counter, StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Err(failure) => refuse(failure.counter, StatusCode::BAD_REQUEST),
+        };
+        // Nobody who wants WebSocket has other requests.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        self.activity.ends_with_answer();
+        response
+    }
+
     fn answer(&self, method: &Method, path: &str, query: Option<&str>, headers: &HeaderMap) -> Reply {
         let get = match path {
             "/announce" | "/scrape" => *method == Method::GET,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracker_core::BlockList;
 
 use crate::proxy::ProxyHeader;
+use crate::webtorrent;
 
 /// Limits, timeouts and trust. The defaults are PROTOCOL's (H16, H17).
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub use_ip_parameters: bool,
     /// Answer scrapes without an info hash with all torrents, to each source once in this time (H14); `None`: refuse them.
     pub full_scrape_every: Option<Duration>,
+    /// WebTorrent; `None`: connections aren't upgraded.
+    pub webtorrent: Option<webtorrent::Settings>,
 }
 
 impl Default for Settings {
@@ -45,6 +48,7 @@ impl Default for Settings {
             proxy_header: ProxyHeader::XForwardedFor,
             use_ip_parameters: false,
             full_scrape_every: None,
+            webtorrent: Some(webtorrent::Settings::default()),
         }
     }
 }

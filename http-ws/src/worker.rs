@@ -15,6 +15,7 @@ use crate::counters::Tally;
 use crate::full_scrape::Exports;
 use crate::server::Context;
 use crate::slots::Slots;
+use crate::webtorrent::Local;
 
 /// Bytes of answers that are cut from one allocation before the next is made, unless all of them were sent: then it is used again.
 const OUT_BYTES: usize = 64 * 1024;
@@ -37,6 +38,8 @@ pub(crate) struct Worker {
     pub(crate) answering: Rc<Cell<u32>>,
     /// Answers are the last of their connections.
     pub(crate) stopping: Cell<bool>,
+    /// `None`: connections aren't upgraded.
+    pub(crate) webtorrent: Option<Local>,
 }
 
 /// Memory for the making of answers.
@@ -54,6 +57,7 @@ impl Worker {
         sink: EventSink,
         slots: Arc<Slots>,
         exports: Option<Arc<Exports>>,
+        webtorrent: Option<Local>,
         seed: u64,
     ) -> Rc<Self> {
         let mut http = http1::Builder::new();
@@ -79,6 +83,7 @@ impl Worker {
             turned_away: Cell::new(0),
             answering: Rc::default(),
             stopping: Cell::new(false),
+            webtorrent,
         })
     }
 }

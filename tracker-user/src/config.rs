@@ -5,7 +5,7 @@
 //! exists has passed [`Config::validate`]. Errors name file, line and what is allowed. Tests are below.
 //!
 //! - `declare`: the macros.
-//! - `sections`: the tables; `http`: those of HTTP and TLS, and what its workers are given.
+//! - `sections`: the tables; `http`: those of HTTP and TLS, and what its workers are given; `webtorrent`: WebTorrent's.
 //! - `checks`: ranges and relations; `refusal`: the errors.
 
 use std::ops::Range;
@@ -20,6 +20,7 @@ mod checks;
 mod http;
 mod refusal;
 mod sections;
+mod webtorrent;
 
 pub use checks::Refusal;
 use checks::within;
@@ -30,6 +31,7 @@ pub use sections::{
     AccessList, AccessMode, BadConnectionId, BlockList, Control, LogLevel, Protocol, Swarm, Udp, Xdp,
     XdpAnswer, XdpMode,
 };
+pub use webtorrent::WebTorrent;
 
 section! {
     /// Configuration of tracker-user. Every key is optional; the values shown are the defaults.
@@ -47,6 +49,8 @@ section! {
             http: Http,
             /// Certificate and key of HTTPS.
             tls: Tls,
+            /// WebTorrent over WebSocket.
+            webtorrent: WebTorrent,
             /// What clients are told.
             protocol: Protocol,
             /// The swarm table.
@@ -123,12 +127,13 @@ impl Config {
         out
     }
 
-    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 9] {
+    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 10] {
         [
             ("xdp", Xdp::ABOUT, self.xdp.keys()),
             ("udp", Udp::ABOUT, self.udp.keys()),
             ("http", Http::ABOUT, self.http.keys()),
             ("tls", Tls::ABOUT, self.tls.keys()),
+            ("webtorrent", WebTorrent::ABOUT, self.webtorrent.keys()),
             ("protocol", Protocol::ABOUT, self.protocol.keys()),
             ("swarm", Swarm::ABOUT, self.swarm.keys()),
             ("access_list", AccessList::ABOUT, self.access_list.keys()),

@@ -238,6 +238,7 @@ impl Daemon {
         if let Some(kernel) = &mut self.kernel {
             kernel.set_settings(&in_kernel::settings(&self.config, &self.lists))?;
         }
+        self.http.drop_denied(&self.lists.access());
         self.writer.drop_denied(self.lists.access());
         Ok(())
     }
@@ -273,6 +274,7 @@ impl Daemon {
             sockets: stats::by_name(&sockets),
             answers_refused,
             http: self.http.numbers(),
+            webtorrent: self.http.webtorrent_numbers(),
             swarm: self.writer.numbers(),
             access_list: self.lists.access_stats(),
             blocked_networks: self.lists.blocked_networks(),

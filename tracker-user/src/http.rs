@@ -1,4 +1,4 @@
-//! HTTP and HTTPS: what the workers of `http-ws` are given, and what is asked of them while they run.
+//! HTTP, HTTPS and WebTorrent: what the workers of `http-ws` are given, and what is asked of them while they run.
 //!
 //! Owned by the main loop of `daemon`. Sockets are bound and the certificate is read before anything that changes the machine, so a start
 //! that fails leaves nothing behind. Tested end to end in `tests/cli` and `tests/http_rows`.
@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use http_ws::tls::Tls;
 use http_ws::{Context, Endpoint, Listener, Server, Settings};
-use tracker_core::{EventSink, SharedLists, TableReader};
+use tracker_core::{AccessList, EventSink, SharedLists, TableReader};
 
 use crate::config::Config;
 use crate::daemon::Event;
@@ -121,10 +121,26 @@ impl Http {
         self.tls.as_ref().map(|tls| Ok(tls.reload()?))
     }
 
-    /// What all workers have counted; empty without workers.
+    /// What all workers have counted of HTTP; empty without workers.
     pub fn numbers(&self) -> BTreeMap<String, u64> {
-        let numbers = self.server.as_ref().map(Server::numbers).unwrap_or_default();
+        self.by_name(Server::numbers)
+    }
+
+    /// What all workers have counted of WebTorrent; empty without it.
+    pub fn webtorrent_numbers(&self) -> BTreeMap<String, u64> {
+        self.by_name(Server::webtorrent_numbers)
+    }
+
+    fn by_name(&self, numbers: impl FnOnce(&Server) -> Vec<(&'static str, u64)>) -> BTreeMap<String, u64> {
+        let numbers = self.server.as_ref().map(numbers).unwrap_or_default();
         numbers.into_iter().map(|(name, number)| (name.to_owned(), number)).collect()
+    }
+
+    /// Drops the torrents of WebTorrent that the list denies, which has to be in force already.
+    pub fn drop_denied(&self, list: &AccessList) {
+        if let Some(server) = &self.server {
+            server.drop_denied(list);
+        }
     }
 
     /// Accepts nothing more, lets answers end for a moment, and ends the workers.

@@ -27,6 +27,8 @@ pub struct Stats {
     pub answers_refused: u64,
     /// What became of HTTP's requests, connections and TLS handshakes, all workers together; empty without HTTP.
     pub http: BTreeMap<String, u64>,
+    /// What became of WebTorrent's messages and connections, all workers together, and its swarms in numbers; empty without it.
+    pub webtorrent: BTreeMap<String, u64>,
     /// The swarm table in numbers, and its events: how many came which way, how full the program's ring is, and how many were lost
     /// because a queue to the writer was full. (A full ring loses nothing: those packets are counted as `pass_event_ring`.)
     pub swarm: BTreeMap<String, u64>,
@@ -99,7 +101,9 @@ impl Display for Stats {
                 writeln!(out, "  {:<24}{:>20}{:>20}", verdict.name(), count(&self.kernel), sockets)?;
             }
         }
-        for (title, numbers) in [("http", &self.http), ("swarm table", &self.swarm)] {
+        for (title, numbers) in
+            [("http", &self.http), ("webtorrent", &self.webtorrent), ("swarm table", &self.swarm)]
+        {
             if !numbers.is_empty() {
                 writeln!(out, "\n{title}")?;
             }

@@ -7,6 +7,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tracker_common::connection_id::Address;
+
 use crate::settings::Settings;
 
 /// What a connection is doing.
@@ -52,6 +54,7 @@ pub(crate) struct Activity {
     busy: Cell<bool>,
     last: Cell<bool>,
     left_some_unread: Cell<bool>,
+    upgraded: Cell<Option<Address>>,
     /// Connections of the worker whose answer isn't sent yet.
     answering: Rc<Cell<u32>>,
 }
@@ -69,6 +72,7 @@ impl Activity {
             busy: Cell::new(false),
             last: Cell::new(false),
             left_some_unread: Cell::new(false),
+            upgraded: Cell::new(None),
         })
     }
 
@@ -130,6 +134,16 @@ impl Activity {
     /// True when there is more to read than was wanted.
     pub(crate) fn left_some_unread(&self) -> bool {
         self.left_some_unread.get()
+    }
+
+    /// The connection goes on as WebSocket, and is this client's.
+    pub(crate) fn upgrade(&self, client: Address) {
+        self.upgraded.set(Some(client));
+    }
+
+    /// Whose connection goes on as WebSocket.
+    pub(crate) fn upgraded(&self) -> Option<Address> {
+        self.upgraded.get()
     }
 
     /// An answer comes piece by piece until the value is dropped.

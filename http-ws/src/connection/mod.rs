@@ -25,23 +25,24 @@ use tracker_common::connection_id::Address;
 
 pub(crate) use activity::{Activity, Streaming};
 pub(crate) use handshake::Turns;
+pub(crate) use stream::Stream;
 pub(crate) use wire::READ_BYTES;
 
 use activity::{Due, Phase};
-use stream::Stream;
 use wire::Wire;
 
 use crate::counters::Counter;
 use crate::endpoint::Endpoint;
 use crate::service::{Client, Handler};
 use crate::slots::{Full, Slot};
+use crate::webtorrent;
 use crate::worker::Worker;
 
 /// Connections that a worker turns away at once; further ones are closed without a word.
 const MAX_TURNED_AWAY: u32 = 64;
 
 /// How long a client that is turned away, or whose request was bad, may take for what is left.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Bytes of a bad request that are read after its answer, so that the answer isn't lost: a system that closes a connection with
 /// something unread tells the other to forget everything.
@@ -54,27 +55,42 @@ pub(crate) async fn serve(
     endpoint: Endpoint,
     worker: Rc<Worker>,
 ) {
-    let fate = serve_to_the_end(stream, source, endpoint, &worker).await;
-    if let Some(fate) = fate {
-        worker.tally.count(fate);
+    match serve_to_the_end(stream, source, endpoint, &worker).await {
+        Ok(Upgraded { stream, client, place }) => {
+            worker.tally.count(Counter::Upgraded);
+            // A task of its own, which lasts for hours and takes none of this one's memory.
+            tokio::task::spawn_local(webtorrent::serve(stream, client, place, worker));
+        }
+        Err(fate) => {
+            if let Some(fate) = fate {
+                worker.tally.count(fate);
+            }
+            worker.tally.count(Counter::ConnectionsClosed);
+        }
     }
-    worker.tally.count(Counter::ConnectionsClosed);
 }
 
-/// What has to be counted about its end, besides that it ended.
+/// A connection that goes on as WebSocket.
+struct Upgraded {
+    stream: Stream,
+    client: Address,
+    place: Place,
+}
+
+/// The connection when it goes on as WebSocket; else what has to be counted about its end, besides that it ended.
 async fn serve_to_the_end(
     stream: std::net::TcpStream,
     source: SocketAddr,
     endpoint: Endpoint,
     worker: &Rc<Worker>,
-) -> Option<Counter> {
+) -> Result<Upgraded, Option<Counter>> {
     let context = &worker.context;
     let peer = Address::from(source.ip());
     if context.lists.block.load().blocks(&peer) {
-        return Some(Counter::ConnectionsBlocked);
+        return Err(Some(Counter::ConnectionsBlocked));
     }
     let proxied = context.settings.trusted_proxies.blocks(&peer);
-    let mut place = Place::take(worker)?;
+    let mut place = Place::take(worker).ok_or(None)?;
     let mut client = Client {
         address: peer,
         proxied,
@@ -91,38 +107,40 @@ async fn serve_to_the_end(
                 // Or the proxy speaks for itself.
                 client.address = source.map_or(client.address, |source| Address::from(source.ip()));
             }
-            Ok(Err(_bad)) => return Some(Counter::ProxyProtocolBad),
-            Err(_elapsed) => return Some(Counter::ClosedSlowRequest),
+            Ok(Err(_bad)) => return Err(Some(Counter::ProxyProtocolBad)),
+            Err(_elapsed) => return Err(Some(Counter::ClosedSlowRequest)),
         }
         if context.lists.block.load().blocks(&client.address) {
-            return Some(Counter::ConnectionsBlocked);
+            return Err(Some(Counter::ConnectionsBlocked));
         }
     }
     if !client.named_in_header
         && let Place::Slot(slot) = &mut place
         && slot.belongs_to(&client.address).is_err()
     {
-        return Some(Counter::ConnectionsRefusedAddress);
+        return Err(Some(Counter::ConnectionsRefusedAddress));
     }
     let stream = match (endpoint.tls, &context.tls) {
         (false, _) => stream,
         // A handshake is too dear for somebody who is sent away.
-        (true, _) if client.turned_away => return None,
+        (true, _) if client.turned_away => return Err(None),
         (true, Some(tls)) => match Box::pin(handshake::shake(stream, tls.config(), worker)).await {
             Ok(stream) => stream,
-            Err(fate) => return Some(fate),
+            Err(fate) => return Err(Some(fate)),
         },
-        (true, None) => return Some(Counter::TlsFailed),
+        (true, None) => return Err(Some(Counter::TlsFailed)),
     };
     if client.turned_away {
         // In a box, so that its timer isn't part of each connection's task.
-        return timeout(FAREWELL, Box::pin(requests(stream, client, worker))).await.ok().flatten();
+        let told = timeout(FAREWELL, Box::pin(requests(stream, client, worker))).await;
+        return Err(told.ok().and_then(Result::err).flatten());
     }
-    requests(stream, client, worker).await
+    let (stream, client) = requests(stream, client, worker).await?;
+    Ok(Upgraded { stream, client, place })
 }
 
 /// Where a connection is counted.
-enum Place {
+pub(crate) enum Place {
     Slot(Slot),
     TurnedAway { _one: TurnedAway },
 }
@@ -145,7 +163,7 @@ impl Place {
 }
 
 /// One of the few that are told that there are too many.
-struct TurnedAway(Rc<Worker>);
+pub(crate) struct TurnedAway(Rc<Worker>);
 
 impl Drop for TurnedAway {
     fn drop(&mut self) {
@@ -164,8 +182,12 @@ enum Ended {
     Expired(Phase),
 }
 
-/// Answers requests until one side has enough.
-async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option<Counter> {
+/// Answers requests until one side has enough, or the connection goes on as WebSocket; the client is then whom the request is from.
+async fn requests(
+    stream: Stream,
+    client: Client,
+    worker: &Rc<Worker>,
+) -> Result<(Stream, Address), Option<Counter>> {
     let activity = Activity::new(worker.context.clock, &worker.answering);
     let mut wire = Wire::new(stream, Rc::clone(&activity), Rc::clone(worker));
     let mut timer = pin!(sleep(Duration::ZERO));
@@ -179,9 +201,7 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
                 }
                 poll_limit(&mut timer, context, &activity, worker, true).map(|_due| Err(Counter::ClosedIdle))
             });
-            if let Err(fate) = readable.await {
-                return Some(fate);
-            }
+            readable.await.map_err(Some)?;
         }
         let handler = Handler { worker: Rc::clone(worker), activity: Rc::clone(&activity), client };
         let mut http = Box::new(worker.http.serve_connection(wire, handler));
@@ -201,12 +221,21 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
                 parked = true;
             }
             Ended::Well => {
+                if let Some(client) = activity.upgraded() {
+                    let came_too_early = !(parts.read_buf.is_empty() && wire.ahead.is_empty());
+                    // RFC 6455, section 4.1: a client has to wait for the answer.
+                    return if came_too_early {
+                        Err(Some(Counter::ErrorUpgrade))
+                    } else {
+                        Ok((wire.stream, client))
+                    };
+                }
                 farewell(wire.stream, activity.left_some_unread(), worker).await;
-                return None;
+                return Err(None);
             }
-            Ended::Bad(error) => return broken(&error, wire.stream, worker).await,
+            Ended::Bad(error) => return Err(broken(&error, wire.stream, worker).await),
             Ended::Expired(phase) => {
-                return Some(match phase {
+                return Err(Some(match phase {
                     Phase::New | Phase::Idle => Counter::ClosedIdle,
                     Phase::Reading => Counter::ClosedSlowRequest,
                     Phase::Answering => {
@@ -214,7 +243,7 @@ async fn requests(stream: Stream, client: Client, worker: &Rc<Worker>) -> Option
                         wire.stream.forget_unsent();
                         Counter::ClosedSlowReader
                     }
-                });
+                }));
             }
         }
     }
@@ -268,7 +297,7 @@ async fn broken(error: &hyper::Error, stream: Stream, worker: &Worker) -> Option
 }
 
 /// Says that nothing more comes; reads what is left when there may be something.
-async fn farewell(mut stream: Stream, leftovers: bool, worker: &Worker) {
+pub(crate) async fn farewell(mut stream: Stream, leftovers: bool, worker: &Worker) {
     if !leftovers && !matches!(stream, Stream::Tls(_)) {
         // To close it says the same.
         return;

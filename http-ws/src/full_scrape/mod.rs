@@ -44,8 +44,7 @@ pub use pipe::Chunks;
 pub struct Exports {
     table: TableReader,
     lists: Arc<SharedLists>,
-    sources: Mutex<Sources>,
-    is_running: Arc<AtomicBool>,
+    throttle: Throttle,
     /// For temporary files.
     directory: PathBuf,
     patience: Patience,
@@ -73,14 +72,7 @@ const PATIENCE: Patience = Patience { grace: Duration::from_secs(30), bytes_per_
 impl Exports {
     /// Of a table, without the torrents that aren't allowed; for each source (IPv4 address or IPv6 /64) one in this time.
     pub fn new(table: TableReader, lists: Arc<SharedLists>, every: Duration) -> Self {
-        Self {
-            table,
-            lists,
-            sources: Mutex::new(Sources::new(every)),
-            is_running: Arc::default(),
-            directory: directory(),
-            patience: PATIENCE,
-        }
+        Self { table, lists, throttle: Throttle::new(every), directory: directory(), patience: PATIENCE }
     }
 
     /// Begins a full scrape for a client.
@@ -89,12 +81,7 @@ impl Exports {
     ///
     /// [`Refused`]: another one is being made, or the client's source had one lately.
     pub fn begin(&self, source: Address, encoding: Encoding, now: Instant) -> Result<Chunks, Refused> {
-        let running = Running::begin(&self.is_running).ok_or(Refused::after(ONE_AT_A_TIME))?;
-        self.sources
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(source, now)
-            .map_err(Refused::after)?;
+        let running = self.throttle.begin(source, now)?;
         let (writer, chunks) = pipe(self.patience);
         let export = Export {
             table: self.table.clone(),
@@ -120,8 +107,35 @@ fn directory() -> PathBuf {
     if std::env::var_os("TMPDIR").is_none() && large.is_dir() { large.into() } else { std::env::temp_dir() }
 }
 
+/// One full scrape at a time, and one to a source in some time.
+#[derive(Debug)]
+pub(crate) struct Throttle {
+    sources: Mutex<Sources>,
+    is_running: Arc<AtomicBool>,
+}
+
+impl Throttle {
+    /// Lets each source have one in this time.
+    pub(crate) fn new(every: Duration) -> Self {
+        Self { sources: Mutex::new(Sources::new(every)), is_running: Arc::default() }
+    }
+
+    /// Begins one for a source.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]: another one is being made, or the source had one lately.
+    pub(crate) fn begin(&self, source: Address, now: Instant) -> Result<Running, Refused> {
+        let running = Running::begin(&self.is_running).ok_or(Refused::after(ONE_AT_A_TIME))?;
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.take(source, now).map_err(Refused::after)?;
+        Ok(running)
+    }
+}
+
 /// While it lives, no other full scrape begins.
-struct Running(Arc<AtomicBool>);
+#[derive(Debug)]
+pub(crate) struct Running(Arc<AtomicBool>);
 
 impl Running {
     fn begin(is_running: &Arc<AtomicBool>) -> Option<Self> {

@@ -229,7 +229,7 @@ fn a_reader_that_takes_too_long_gets_an_error() {
     exports.patience = Patience { grace: Duration::ZERO, bytes_per_second: u64::MAX };
     let mut chunks = begin(&exports, Encoding::Identity);
     // It doesn't read while the thread is at it.
-    while exports.is_running.load(Ordering::Acquire) {
+    while exports.throttle.is_running.load(Ordering::Acquire) {
         thread::yield_now();
     }
     let error = std::iter::from_fn(|| next(&mut chunks)).find_map(Result::err);

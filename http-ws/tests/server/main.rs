@@ -5,15 +5,17 @@
 
 mod connections;
 mod swarms;
+mod webtorrent;
 
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use http_ws::{Context, Endpoint, Listener, Server, Settings};
+use socket2::{Domain, Socket, Type};
 use tracker_common::siphash::SipKey;
 use tracker_core::{HeapSegments, Limits, Millis, Policy, SharedLists, TableWriter};
 
@@ -36,11 +38,15 @@ struct Tracker {
 
 impl Tracker {
     fn start(settings: Settings) -> Self {
+        Self::start_with(settings, 1)
+    }
+
+    fn start_with(settings: Settings, workers: usize) -> Self {
         let limits = Limits { first_buckets: 2, ..Limits::default() };
         let key = SipKey::from_bytes([1; 16]);
         let mut table = TableWriter::new(limits, key, Box::new(HeapSegments)).expect("there is memory");
         let reader = table.reader();
-        let (sinks, source) = tracker_core::queues(1);
+        let (sinks, source) = tracker_core::queues(workers);
         let stopping = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stopping);
         let writer = thread::spawn(move || {
@@ -51,9 +57,17 @@ impl Tracker {
                 thread::yield_now();
             }
         });
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        socket.set_nonblocking(true).expect("it is a socket");
-        let address = socket.local_addr().expect("it is bound");
+        let mut address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut sockets = Vec::new();
+        for _ in 0..workers {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor");
+            socket.set_reuse_port(true).expect("it is a socket");
+            socket.bind(&address.into()).expect("a free port");
+            socket.listen(1024).expect("it is bound");
+            socket.set_nonblocking(true).expect("it is a socket");
+            address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("it is bound");
+            sockets.push(std::net::TcpListener::from(socket));
+        }
         let endpoint = Endpoint { address, tls: false, proxy_protocol: false };
         let context = Context {
             table: reader,
@@ -63,7 +77,7 @@ impl Tracker {
             clock,
             tls: None,
         };
-        let listeners = vec![Listener { endpoint, sockets: vec![socket] }];
+        let listeners = vec![Listener { endpoint, sockets }];
         let server = http_ws::start(listeners, context, sinks, |reason| panic!("{reason}"));
         Self { server: Some(server.expect("there are threads")), address, stopping, writer: Some(writer) }
     }
@@ -77,6 +91,21 @@ impl Tracker {
     fn count(&self, name: &str) -> u64 {
         let numbers = self.server.as_ref().expect("it runs").numbers();
         numbers.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no {name}")).1
+    }
+
+    /// Waits until WebTorrent has this number.
+    fn until_webtorrent(&self, name: &str, number: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let numbers = self.server.as_ref().expect("it runs").webtorrent_numbers();
+            let (_, found) =
+                numbers.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("no {name}"));
+            if *found == number {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{name} is {found} and not {number}: {numbers:?}");
+            thread::yield_now();
+        }
     }
 
     /// Waits until something has been counted.

@@ -267,6 +267,7 @@ impl Config {
             proxy_header: http.proxy_header.into(),
             use_ip_parameters: http.use_ip_parameters,
             full_scrape_every: http.full_scrape.then(|| seconds(http.full_scrape_interval_s)),
+            webtorrent: self.webtorrent.settings(),
         }
     }
 }
