@@ -11,6 +11,16 @@ fn lives(way: Way) {
     }
     let tracker = Tracker::start();
     tracker.node("life.mjs", &[&tracker.url(way, "/announce")]).end_well();
+    tracker.has_counted(&[
+        ("connections", 1),
+        ("in_announce", 3),
+        ("out_announce", 3),
+        ("in_scrape", 2),
+        ("out_scrape", 2),
+        ("in_invalid", 0),
+        ("out_error", 0),
+    ]);
+    tracker.is_left_alone();
 }
 
 #[test]
@@ -34,7 +44,20 @@ fn meet(urls: impl Fn(&Tracker) -> [String; 2]) {
         return;
     }
     let tracker = Tracker::start();
-    tracker.node("meet.mjs", &urls(&tracker).each_ref().map(String::as_str)).end_well();
+    let urls = urls(&tracker);
+    tracker.node("meet.mjs", &urls.each_ref().map(String::as_str)).end_well();
+    let connections = if urls[0] == urls[1] { 1 } else { 2 };
+    tracker.has_counted(&[
+        ("connections", connections),
+        ("out_announce", 2),
+        // The second one's first offer; the first one's had nobody to go to.
+        ("offers_forwarded", 1),
+        ("in_answer", 1),
+        ("answers_forwarded", 1),
+        ("answers_unmatched", 0),
+        ("out_error", 0),
+    ]);
+    tracker.is_left_alone();
 }
 
 #[test]
@@ -65,6 +88,8 @@ fn denied_torrent_is_a_warning_and_leaves_the_connection_alone() {
     }
     let tracker = Tracker::start();
     tracker.node("denied.mjs", &[&tracker.url(Way::Ws, "/announce"), DENIED]).end_well();
+    tracker.has_counted(&[("connections", 1), ("out_error", 2), ("out_announce", 2), ("out_scrape", 1)]);
+    tracker.is_left_alone();
 }
 
 #[test]
@@ -72,9 +97,11 @@ fn client_comes_back_after_a_restart() {
     if must_skip(&NODE) {
         return;
     }
-    let tracker = Tracker::start();
+    let mut tracker = Tracker::start();
     let client = tracker.node("reconnect.mjs", &[&tracker.url(Way::Ws, "/announce")]);
     client.hear("announced");
-    let _tracker = tracker.restart();
+    tracker.restart();
     client.end_well();
+    tracker.has_counted(&[("connections", 1), ("out_announce", 1)]);
+    tracker.is_left_alone();
 }

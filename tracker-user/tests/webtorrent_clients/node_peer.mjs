@@ -1,6 +1,7 @@
 // A peer in Node, with the browsers' WebRTC in an addon.
 
 import { createHash } from 'node:crypto'
+import { tmpdir } from 'node:os'
 import { promisify } from 'node:util'
 import wrtc from '@roamhq/wrtc'
 import WebTorrent from 'webtorrent'
@@ -17,14 +18,16 @@ const start = () => {
 }
 const log = torrent => torrent.on('warning', warning => console.error(`warning: ${warning.message}`))
 
-/** Returns the magnet link when it has announced itself. */
+/** Returns the magnet link when it has announced itself, which this version does once. */
 export const seed = (content, options) => new Promise(resolve => {
-  log(start().seed(content, options, torrent => resolve(torrent.magnetURI)))
+  const torrent = start().seed(content, { ...options, path: tmpdir() })
+  log(torrent)
+  torrent.once('trackerAnnounce', () => resolve(torrent.magnetURI))
 })
 
 /** Returns the hash of what it got. */
 export const leech = magnet => new Promise((resolve, reject) => {
-  const torrent = start().add(magnet)
+  const torrent = start().add(magnet, { path: tmpdir() })
   log(torrent)
   torrent.on('done', () => {
     const [file] = torrent.files

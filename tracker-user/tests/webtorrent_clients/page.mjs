@@ -18,7 +18,14 @@ const { base64, torrent: options, magnet, open } = await (await fetch('/task')).
 if (open) window.open(open, '_blank', 'noopener')
 if (base64) {
   const bytes = Uint8Array.from(atob(base64), char => char.charCodeAt(0))
-  log(client.seed(new File([bytes], options.name), options, ({ magnetURI }) => report({ magnet: magnetURI })))
+  const torrent = client.seed(new File([bytes], options.name), options)
+  log(torrent)
+  // It announces that it is complete, and then, with offers, that it has started. A leecher that comes between gets those and makes some
+  // itself: of the two connections each side closes another one.
+  let announced = 0
+  torrent.on('trackerAnnounce', () => {
+    if (++announced === 2) report({ magnet: torrent.magnetURI })
+  })
 } else {
   const torrent = client.add(magnet)
   log(torrent)

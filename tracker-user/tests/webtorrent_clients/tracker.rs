@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 
 use tracker_testkit::daemon::{Configuration, Daemon, Home};
 use tracker_testkit::http::authority::Authority;
@@ -25,7 +26,7 @@ pub(crate) enum Way {
 }
 
 pub(crate) struct Tracker {
-    pub(crate) daemon: Daemon,
+    daemon: Option<Daemon>,
     pub(crate) home: Home,
     namespace: Namespace,
 }
@@ -41,25 +42,30 @@ impl Tracker {
         home.write("chain.pem", &identity.chain);
         home.write("key.pem", &identity.key);
         copy_scripts(&home.path("scripts"));
+        // Clients leave things behind.
+        fs::create_dir(home.path("files")).expect("the home is ours");
         configure(&home, &["http://127.0.0.1:0", "http://[::1]:0", "https://127.0.0.1:0"]);
-        Self { daemon: home.start(Some(&namespace)), home, namespace }
+        Self { daemon: Some(home.start(Some(&namespace))), home, namespace }
     }
 
     /// Kills it, so that no client hears of its end, and starts it where it was. Swarms are forgotten.
     #[track_caller]
-    pub(crate) fn restart(self) -> Self {
-        let Self { daemon, home, namespace } = self;
-        let [plain, secure] = ["http", "https"].map(|scheme| daemon.http_address(scheme, false));
-        drop(daemon);
-        configure(&home, &[&format!("http://{plain}"), &format!("https://{secure}")]);
-        Self { daemon: home.start(Some(&namespace)), home, namespace }
+    pub(crate) fn restart(&mut self) {
+        let [plain, secure] = ["http", "https"].map(|scheme| self.daemon().http_address(scheme, false));
+        drop(self.daemon.take());
+        configure(&self.home, &[&format!("http://{plain}"), &format!("https://{secure}")]);
+        self.daemon = Some(self.home.start(Some(&self.namespace)));
+    }
+
+    fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("it is started anew as soon as it is gone")
     }
 
     /// Its URL with this path.
     #[track_caller]
     pub(crate) fn url(&self, way: Way, path: &str) -> String {
         let (scheme, listener) = if way == Way::Wss { ("wss", "https") } else { ("ws", "http") };
-        format!("{scheme}://{}{path}", self.daemon.http_address(listener, way == Way::WsOverIpv6))
+        format!("{scheme}://{}{path}", self.daemon().http_address(listener, way == Way::WsOverIpv6))
     }
 
     /// Runs one of the scripts in Node, which trusts the tracker's certificate.
@@ -67,6 +73,7 @@ impl Tracker {
         let mut command = self.namespace.command("node");
         command.arg(self.home.path("scripts").join(script)).args(arguments);
         command.env("NODE_EXTRA_CA_CERTS", self.home.path("authority.pem"));
+        command.env("TMPDIR", self.home.path("files"));
         Process::start(script, command)
     }
 
@@ -76,16 +83,38 @@ impl Tracker {
         let mut command = self.namespace.command("unshare");
         command.args(["--pid", "--mount-proc", "--fork", "--kill-child=KILL", "--", "chromium"]);
         command.args(FLAGS);
-        let files = self.home.path("browser");
-        command.arg(format!("--user-data-dir={}", files.display())).arg(page).env("HOME", &files);
+        let files = self.home.path("files");
+        command.arg(format!("--user-data-dir={}", files.join("profile").display())).arg(page);
+        command.env("HOME", &files).env("TMPDIR", &files);
         Process::start("chromium", command)
     }
 
-    /// A number of the tracker's statistics.
+    /// Looks whether the tracker has counted this much of WebTorrent.
     #[track_caller]
-    pub(crate) fn count(&self, map: &str, name: &str) -> u64 {
+    pub(crate) fn has_counted(&self, expected: &[(&str, u64)]) {
         let stats = self.home.stats();
-        stats[map][name].as_u64().unwrap_or_else(|| panic!("no {map}.{name} in {stats}"))
+        for (name, number) in expected {
+            assert_eq!(stats["webtorrent"][name].as_u64(), Some(*number), "{name}: {stats}");
+        }
+    }
+
+    /// Waits until the tracker knows of nobody: what a client leaves by going, however it goes.
+    #[track_caller]
+    pub(crate) fn is_left_alone(&self) {
+        self.daemon().eventually("everybody is gone", || {
+            let stats = self.home.stats();
+            let none = |name: &str| stats["webtorrent"][name].as_u64() == Some(0);
+            ["connections_open", "torrents", "peers", "seeders"].into_iter().all(none).then_some(())
+        });
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let stats = self.home.ask(&["map", "stats"]);
+            eprintln!("{}", String::from_utf8_lossy(&stats.stdout));
+        }
     }
 }
 
@@ -142,7 +171,12 @@ fn configure(home: &Home, listen: &[&str]) {
     let (chain, key) = (home.path("chain.pem"), home.path("key.pem"));
     let mut configuration = Configuration {
         access_list: Some(DENIED.to_owned()),
-        http: format!("[http]\nlisten = {listen:?}\n[tls]\ncertificate = {chain:?}\nprivate_key = {key:?}\n"),
+        // Two workers on any machine: clients of both have to find each other. The shortest interval: peers whose first try at WebRTC fails,
+        // as it does on a machine that is too busy, get another one while the test waits.
+        http: format!(
+            "[http]\nlisten = {listen:?}\nworkers = 2\n[webtorrent]\ninterval_s = 30\n\
+             [tls]\ncertificate = {chain:?}\nprivate_key = {key:?}\n"
+        ),
         ..Configuration::sockets(&["127.0.0.1:0"])
     };
     configuration.setup.access_mode = "deny";

@@ -14,8 +14,25 @@ fn transfer(seeder: &str, leecher: &str, way: Way) {
     let script = tracker.node("exchange.mjs", &[&tracker.url(way, "/announce"), seeder, leecher]);
     let open = script.hear("open");
     let page = open["page"].as_str().expect("the script tells it");
-    let _browser = tracker.browser(page);
+    let browser = tracker.browser(page);
     script.end_well();
+
+    let stats = tracker.home.stats();
+    let count =
+        |map: &str, name: &str| stats[map][name].as_u64().unwrap_or_else(|| panic!("{name}: {stats}"));
+    let signals = |name| count("webtorrent", name);
+    assert!(signals("out_announce") >= 2, "{stats}");
+    assert!(signals("offers_forwarded") >= 1 && signals("answers_forwarded") >= 1, "{stats}");
+    tracker.has_counted(&[
+        ("connections", 2),
+        ("in_invalid", 0),
+        ("out_error", 0),
+        ("answers_unmatched", 0),
+        ("undelivered", 0),
+    ]);
+    assert_eq!(count("http", "tls_handshakes"), if way == Way::Wss { 2 } else { 0 }, "{stats}");
+    drop(browser);
+    tracker.is_left_alone();
 }
 
 #[test]
