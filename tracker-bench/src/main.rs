@@ -4,7 +4,8 @@
 //! - [`writer`]: the writer's time and the table's memory.
 //! - [`flood`]: more offered than can be answered.
 //! - [`sockets`]: trackers under ordinary clients, aquatic_udp among them.
-//! - [`http`]: trackers over HTTP and HTTPS, opentracker and aquatic_http among them; [`programs`]: where they are.
+//! - [`http`]: trackers over HTTP and HTTPS, opentracker and aquatic_http among them; [`ws`]: trackers of WebTorrent, beside aquatic_ws;
+//!   [`server`], [`load`], [`certificate`], [`crowds`]: what both need; [`programs`]: where they are.
 //! - [`cable`]: namespaces and a veth pair; [`station`]: a program on one; [`drive`]: the generator, one round.
 //! - [`laboratory`]: the laboratory's own BPF programs; [`mod@reference`], [`ours`]: the tables that are measured beside each other.
 //! - [`stress`]: every answer checked while the writer churns.
@@ -14,17 +15,21 @@
 
 mod cable;
 mod cases;
+mod certificate;
+mod crowds;
 mod drive;
 mod flood;
 mod http;
 mod kernel;
 mod laboratory;
+mod load;
 mod machine;
 mod ours;
 mod programs;
 mod reference;
 mod report;
 mod rounds;
+mod server;
 mod shape;
 mod sockets;
 mod station;
@@ -32,6 +37,7 @@ mod stress;
 mod sys;
 mod udp;
 mod writer;
+mod ws;
 
 use std::process::ExitCode;
 
@@ -52,6 +58,8 @@ enum Command {
     Connect(sockets::ConnectFlags),
     /// What a request costs over HTTP and HTTPS, beside a bare hyper server, opentracker and aquatic_http; memory of idle connections
     Http(http::Flags),
+    /// What WebTorrent's messages cost over WebSocket, plain and with TLS, beside aquatic_ws; memory
+    Ws(ws::Flags),
     /// The bare hyper server that `http` measures
     #[command(hide = true)]
     Floor(http::floor::Flags),
@@ -64,6 +72,7 @@ fn main() -> ExitCode {
         Command::Udp(flags) => udp::run(&flags),
         Command::Connect(flags) => sockets::connect(&flags),
         Command::Http(flags) => http::run(&flags),
+        Command::Ws(flags) => ws::run(&flags),
         Command::Floor(flags) => http::floor::run(&flags),
         Command::Stress(flags) => stress::run(&flags),
     };

@@ -4,15 +4,32 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-/// For HTTP.
+/// What takes part everywhere.
 #[derive(Args, Clone)]
-pub(crate) struct HttpPrograms {
+pub(crate) struct Ours {
     /// The daemon
     #[arg(long, value_name = "FILE", default_value = "target/release/tracker-user")]
     tracker: PathBuf,
     /// The load generator
     #[arg(long, value_name = "FILE", default_value = "target/release/tracker-load")]
     load: PathBuf,
+}
+
+impl Ours {
+    pub(crate) fn tracker(&self) -> &Path {
+        &self.tracker
+    }
+
+    pub(crate) fn load(&self) -> &Path {
+        &self.load
+    }
+}
+
+/// For HTTP.
+#[derive(Args, Clone)]
+pub(crate) struct HttpPrograms {
+    #[command(flatten)]
+    ours: Ours,
     /// opentracker, to be measured beside; looked for in PATH
     #[arg(long, value_name = "FILE")]
     opentracker: Option<PathBuf>,
@@ -23,11 +40,11 @@ pub(crate) struct HttpPrograms {
 
 impl HttpPrograms {
     pub(crate) fn tracker(&self) -> &Path {
-        &self.tracker
+        self.ours.tracker()
     }
 
     pub(crate) fn load(&self) -> &Path {
-        &self.load
+        self.ours.load()
     }
 
     pub(crate) fn opentracker(&self) -> Option<PathBuf> {
@@ -36,6 +53,22 @@ impl HttpPrograms {
 
     pub(crate) fn aquatic(&self) -> Option<PathBuf> {
         self.aquatic_http.clone().or_else(|| find("aquatic_http"))
+    }
+}
+
+/// For WebSocket.
+#[derive(Args, Clone)]
+pub(crate) struct WsPrograms {
+    #[command(flatten)]
+    pub(crate) ours: Ours,
+    /// aquatic_ws, to be measured beside; looked for in PATH and in $CARGO_HOME/bin
+    #[arg(long, value_name = "FILE")]
+    aquatic_ws: Option<PathBuf>,
+}
+
+impl WsPrograms {
+    pub(crate) fn aquatic(&self) -> Option<PathBuf> {
+        self.aquatic_ws.clone().or_else(|| find("aquatic_ws"))
     }
 }
 

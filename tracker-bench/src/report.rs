@@ -164,6 +164,13 @@ pub(crate) fn versions() -> Vec<String> {
     vec![commit.map_or(tracker.clone(), |commit| format!("{tracker} ({commit})"))]
 }
 
+/// What a program says about its version, or else its name.
+pub(crate) fn said(program: &str, arguments: &[&str], otherwise: &str) -> String {
+    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success());
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    text.filter(|text| !text.is_empty()).unwrap_or_else(|| otherwise.to_owned())
+}
+
 fn to_json(conditions: &Conditions<'_>, rows: &[Row]) -> Value {
     let rows: Vec<Value> = rows
         .iter()

@@ -1,12 +1,13 @@
-//! Load generator for BitTorrent trackers over UDP, HTTP and HTTPS that checks what it is answered.
+//! Load generator for BitTorrent trackers over UDP, HTTP, HTTPS and WebSocket that checks what it is answered.
 //!
 //! `tracker-load udp connect --target 127.0.0.1:6969` keeps a window of requests in flight, sends the next one when an
 //! answer has come, and reports answers per second, losses and latency; `--cpu-of PID` adds the CPU time that
 //! a process used meanwhile. It speaks plain BEP 15, so it works against any tracker. `tracker-load http announce` does the same with
 //! announces over some connections, kept alive or not, plain or TLS; `tracker-load http idle` holds many connections open and
-//! says what memory they cost a process.
+//! says what memory they cost a process. `tracker-load ws announce` and `ws idle` are WebTorrent's clients, which get each other's offers
+//! and answer them.
 //!
-//! Modules: [`population`]: who announces; [`http`] has a map of its own; of UDP [`closed_loop`] drives, [`requests`] writes requests and
+//! Modules: [`population`]: who announces; [`http`] and [`ws`] have maps of their own; [`stream`]: a connection of theirs; of UDP [`closed_loop`] drives, [`requests`] writes requests and
 //! judges answers, [`report`] prints. [`latency`] counts times, [`cpu_time`] reads the scheduler's clocks, [`memory`] the kernel's
 //! sums, [`sys`] has the system calls and all of the unsafe code.
 
@@ -18,7 +19,9 @@ mod memory;
 mod population;
 mod report;
 mod requests;
+mod stream;
 mod sys;
+mod ws;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -45,6 +48,9 @@ enum Protocol {
     /// BEP 3 and 23
     #[command(subcommand)]
     Http(http::Http),
+    /// WebTorrent's protocol over WebSocket
+    #[command(subcommand)]
+    Ws(ws::Ws),
 }
 
 #[derive(Subcommand)]
@@ -109,6 +115,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().protocol {
         Protocol::Udp(udp) => run_udp(udp),
         Protocol::Http(what) => http::run(&what),
+        Protocol::Ws(what) => ws::run(&what),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

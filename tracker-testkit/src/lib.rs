@@ -9,6 +9,7 @@
 //! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`], [`raw`] and
 //!   [`client`] are clients there;
 //! - [`http`] has the same for HTTP: requests, strict readers, rows, a certificate authority;
+//! - [`ws`] has it for WebTorrent: frames, messages, rows;
 //! - [`skip`] is for tests that need what is missing, [`node_modules`] are what some of them need.
 //!
 //! Nothing here uses the tracker's own parser, checksum or writer: a mistake there would hide itself.
@@ -42,3 +43,4 @@ pub mod skip;
 pub mod sockets;
 mod sys;
 pub mod verify;
+pub mod ws;

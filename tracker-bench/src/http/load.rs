@@ -6,9 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::workload::Workload;
+use crate::load::{Held, run};
 
 /// Who announces what.
 #[derive(Clone, Copy)]
@@ -161,20 +161,6 @@ pub(crate) fn measure(
     report.check(workload)
 }
 
-/// Memory of a server with many connections and before.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Held {
-    pub(crate) before: Memory,
-    pub(crate) after: Memory,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Memory {
-    pub(crate) resident: f64,
-    pub(crate) proportional: f64,
-    pub(crate) anonymous: f64,
-}
-
 /// Opens connections that do nothing, after what they send at first.
 pub(crate) fn hold(
     load: &Path,
@@ -197,17 +183,10 @@ pub(crate) fn hold(
     serde_json::from_value(report["memory"].clone()).context("tracker-load's report")
 }
 
-fn run(command: &mut Command) -> Result<Value> {
-    let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {}: {}", output.status, said.trim());
-    serde_json::from_slice(&output.stdout).context("tracker-load's report")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn report() -> Value {
         json!({

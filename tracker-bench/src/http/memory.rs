@@ -4,28 +4,9 @@ use anyhow::{Context as _, Result};
 
 use super::load;
 use super::servers::Who;
+use crate::load::Memory;
 use crate::report::{Row, Target};
 use crate::rounds::Rounds;
-use crate::sys;
-
-/// Connections at once, where as many files may be open.
-const CONNECTIONS: u32 = 50_000;
-
-/// Files that a server has open besides, generously.
-const OTHER_FILES: u64 = 1_000;
-
-/// As many connections as are wanted, or as the limit of open files allows.
-pub(crate) fn connections() -> Result<u32> {
-    let limit = sys::raise_file_limit(u64::from(CONNECTIONS) + OTHER_FILES).context("the limit of files")?;
-    let connections =
-        u32::try_from(limit.saturating_sub(OTHER_FILES)).unwrap_or(CONNECTIONS).min(CONNECTIONS);
-    if connections < CONNECTIONS {
-        eprintln!(
-            "no more than {limit} files may be open (ulimit -n): {connections} idle connections instead of {CONNECTIONS}"
-        );
-    }
-    Ok(connections)
-}
 
 /// What is done on each connection before it is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +83,7 @@ pub(crate) fn measure(
     let target = server.address(case.tls);
     let held = load::hold(load, target, case.tls, case.flag(), connections, server.pid(), population)
         .with_context(|| case.name())?;
-    let each = |of: fn(&load::Memory) -> f64| (of(&held.after) - of(&held.before)) / f64::from(connections);
+    let each = |of: fn(&Memory) -> f64| (of(&held.after) - of(&held.before)) / f64::from(connections);
     let figure = Rounds::new([each(|memory| memory.resident)]);
     let row = Row::new(&case.id(), case.name(), "bytes", 0, figure);
     let row = match case.target() {

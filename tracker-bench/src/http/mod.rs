@@ -1,13 +1,12 @@
 //! `http`: requests per CPU second of HTTP trackers, and the memory of their idle connections.
 //!
-//! - [`servers`]: ours, the [`floor`], opentracker and aquatic_http, with one [`certificate`]; [`load`]: tracker-load; [`workload`]: what
+//! - [`servers`]: ours, the [`floor`], opentracker and aquatic_http, with one certificate; [`load`]: tracker-load; [`workload`]: what
 //!   its clients do.
 //! - [`rows`]: answers per CPU second; [`memory`]: idle connections.
 //!
 //! All servers run throughout, each filled once, and take turns: what else happens on the machine hits all of them. A server that has
 //! no turn waits, which costs nothing.
 
-mod certificate;
 pub(crate) mod floor;
 mod load;
 mod memory;
@@ -17,15 +16,15 @@ mod workload;
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 
+use crate::certificate::Certificate;
+use crate::crowds;
 use crate::machine::Machine;
 use crate::programs::HttpPrograms;
 use crate::report::{self, Conditions, Row};
-use certificate::Certificate;
 use load::Population;
 use rows::Measured;
 use servers::{Server, Who};
@@ -74,7 +73,7 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
     let machine = Machine::this();
     ensure!(machine.cpus() >= 2, "client and tracker need a CPU each, and this machine has one");
     // Servers inherit the limit that this raises.
-    let connections = memory::connections()?;
+    let connections = crowds::connections()?;
     for (who, name) in [(Who::Opentracker, "opentracker"), (Who::Aquatic { tls: false }, "aquatic_http")] {
         if !flags.has(who) {
             eprintln!("{name} isn't installed and isn't measured; `cargo xtask bench setup` installs it");
@@ -173,14 +172,15 @@ fn publish(flags: &Flags, machine: &Machine, rows: &[Row]) -> Result<()> {
     }
     let mut versions = report::versions();
     if flags.has(Who::Opentracker) {
-        versions.push(said(
+        versions.push(report::said(
             "dpkg-query",
             &["-W", "-f", "opentracker ${Version}", "opentracker"],
             "opentracker",
         ));
     }
     if let Some(aquatic) = flags.programs.aquatic() {
-        versions.push(format!("aquatic_http {}", said(&aquatic.to_string_lossy(), &["--version"], "")));
+        versions
+            .push(format!("aquatic_http {}", report::said(&aquatic.to_string_lossy(), &["--version"], "")));
     }
     let conditions = Conditions {
         title: "What an HTTP request costs",
@@ -192,13 +192,6 @@ fn publish(flags: &Flags, machine: &Machine, rows: &[Row]) -> Result<()> {
         remarks: REMARKS,
     };
     report::publish(&conditions, rows, flags.output.as_deref(), "http")
-}
-
-/// What a program says about its version, or else its name.
-fn said(program: &str, arguments: &[&str], otherwise: &str) -> String {
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success());
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    text.filter(|text| !text.is_empty()).unwrap_or_else(|| otherwise.to_owned())
 }
 
 /// What the figures are and what they don't show.

@@ -1,19 +1,18 @@
 //! The servers that are measured: how each is configured, started and filled.
 
 use std::fmt::Write as _;
-use std::fs::{self, File, Permissions};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use super::certificate::Certificate;
 use super::load::{self, Population};
+use crate::certificate::Certificate;
 use crate::programs::HttpPrograms;
+use crate::server::{self, Ready, Running, free_port, our_configuration, write};
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +57,9 @@ impl Who {
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     pub(crate) who: Who,
-    child: Child,
+    running: Running,
     http: SocketAddr,
     https: SocketAddr,
-    /// Its configuration and state; gone with it.
-    _scratch: tempfile::TempDir,
 }
 
 impl Server {
@@ -74,12 +71,9 @@ impl Server {
         sample: Option<&Path>,
         population: Population,
     ) -> Result<Self> {
-        let scratch = tempfile::tempdir().context("a temporary directory")?;
-        // Of a user without rights, as opentracker becomes.
-        fs::set_permissions(scratch.path(), Permissions::from_mode(0o755))?;
+        let scratch = server::scratch()?;
         let (http, https) = (free_port()?, free_port()?);
-        let mut command = Command::new("taskset");
-        command.args(["-c", if who.takes_both_cpus() { "0,1" } else { "1" }]);
+        let mut command = server::command(who.takes_both_cpus());
         let path = scratch.path();
         match who {
             Who::Ours => {
@@ -110,49 +104,24 @@ impl Server {
                 command.arg(programs.aquatic().context("looked for before")?).arg("-c").arg(file);
             }
         }
-        let log = path.join("log");
-        let stderr = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
-        let stdout = if who == Who::Ours { Stdio::piped() } else { stderr.try_clone()?.into() };
-        let child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn();
-        let child = child.with_context(|| format!("cannot start {command:?}"))?;
-        let mut server = Self { who, child, http, https, _scratch: scratch };
-        let said = |server: &Self| fs::read_to_string(server._scratch.path().join("log")).unwrap_or_default();
-        if !server.is_ready()? {
-            bail!("{command:?} isn't ready: {}", said(&server).trim_end());
-        }
+        let ready = match who {
+            Who::Ours => Ready::Says,
+            Who::Aquatic { tls: true } => Ready::Accepts(https),
+            _ => Ready::Accepts(http),
+        };
+        let server = Self { who, running: Running::start(command, scratch, ready)?, http, https };
         server
             .fill(programs, population)
-            .with_context(|| format!("filling {}: {}", who.name(), said(&server)))?;
+            .with_context(|| format!("filling {}: {}", who.name(), server.running.said()))?;
         Ok(server)
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.running.pid()
     }
 
     pub(crate) fn address(&self, tls: bool) -> SocketAddr {
         if tls { self.https } else { self.http }
-    }
-
-    /// Ours says when it is ready, the others answer connections when they are.
-    fn is_ready(&mut self) -> Result<bool> {
-        if let Some(stdout) = self.child.stdout.take() {
-            for line in BufReader::new(stdout).lines() {
-                if line.context("cannot read from the daemon")? == "ready" {
-                    return Ok(true);
-                }
-            }
-            return Ok(false);
-        }
-        let address = self.address(self.who == Who::Aquatic { tls: true });
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(10) && self.child.try_wait()?.is_none() {
-            if TcpStream::connect(address).is_ok() {
-                return Ok(true);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(false)
     }
 
     fn fill(&self, programs: &HttpPrograms, population: Population) -> Result<()> {
@@ -199,53 +168,8 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // After its own end both find no process any more, which is fine.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A port of loopback that neither TCP nor UDP uses.
-fn free_port() -> Result<SocketAddr> {
-    for _ in 0..100 {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
-        let address = tcp.local_addr()?;
-        if UdpSocket::bind(address).is_ok() {
-            return Ok(address);
-        }
-    }
-    bail!("no port is free for both TCP and UDP")
-}
-
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|this| std::os::unix::fs::MetadataExt::uid(&this) == 0)
-}
-
-fn write(directory: &Path, name: &str, text: &str) -> Result<PathBuf> {
-    let file = directory.join(name);
-    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(file)
-}
-
-/// One worker, and limits that no case meets.
-fn our_configuration(
-    scratch: &Path,
-    http: SocketAddr,
-    https: SocketAddr,
-    certificate: &Certificate,
-) -> String {
-    let Certificate { chain, key } = certificate;
-    let (scratch, chain, key) = (scratch.display(), chain.display(), key.display());
-    format!(
-        "state_directory = \"{scratch}/state\"\nlog_level = \"warn\"\n\n\
-         [udp]\naddresses = [\"{http}\"]\n\n\
-         [http]\nlisten = [\"http://{http}\", \"https://{https}\"]\nworkers = 1\nmax_connections = 100000\n\
-         max_connections_per_address = 1000\nrequest_timeout_s = 3600\nidle_timeout_s = 3600\n\n\
-         [tls]\ncertificate = \"{chain}\"\nprivate_key = \"{key}\"\n\n\
-         [control]\nsocket = \"{scratch}/control.sock\"\n"
-    )
 }
 
 /// Its defaults, one socket worker and one swarm worker, but that idle connections stay.

@@ -10,16 +10,19 @@ use anyhow::{Context as _, Result, bail};
 
 use super::answer::{self, Answer, Body, Complete};
 use super::requests::Requests;
-use super::stream::{Input, Stream};
-use super::tls::{Handshakes, Tls};
 use crate::cpu_time::CpuTime;
 use crate::latency::Histogram;
 use crate::population::Population;
+use crate::stream::tls::{Handshakes, Tls};
+use crate::stream::{Input, Received, Stream};
 use crate::sys::files;
 use crate::sys::poller::{Event, Poller};
 
 /// A request without an answer for so long is lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// The longest answer, header included, that is taken.
+const LONGEST: usize = 16 << 10;
 
 /// Longest wait in one go; lost requests and the end of the run are looked at that often.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -153,7 +156,7 @@ impl<'a> Generator<'a> {
             Ok(Client {
                 stream: None,
                 tls: load.tls.map(Tls::new).transpose()?,
-                input: Input::new(),
+                input: Input::with_room(LONGEST),
                 request: Vec::new(),
                 sent: Instant::now(),
                 fresh: true,
@@ -204,7 +207,7 @@ impl<'a> Generator<'a> {
         let stream = match &mut client.stream {
             Some(stream) => stream,
             none => {
-                let stream = Stream::open(self.load.target, client.tls.as_ref())
+                let stream = Stream::open(self.load.target, None, client.tls.as_ref())
                     .with_context(|| format!("cannot connect to {}", self.load.target))?;
                 self.poller
                     .add(std::os::fd::AsFd::as_fd(&stream), number)
@@ -237,7 +240,8 @@ impl<'a> Generator<'a> {
             return Ok(());
         }
         let ended = match stream.receive(&mut client.input, event.ended) {
-            Ok(ended) => ended,
+            Ok(Received::Full) => return self.broken(event.number),
+            Ok(received) => received == Received::Ended,
             // A reset after the answer is an end like any other.
             Err(_) if client.closing => true,
             Err(_) => return self.broken(event.number),

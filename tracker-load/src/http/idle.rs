@@ -1,10 +1,9 @@
 //! Many connections that do nothing, and what they cost the server.
 //!
-//! Each has an address of its own (127.1.0.1 and on, when the server listens on loopback), as a public tracker's clients have: what a
-//! server keeps for an address is then part of the cost, and ports don't run out.
+//! Each has an address of its own, when the server listens on loopback, as a public tracker's clients have.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -13,9 +12,10 @@ use socket2::{Domain, Socket, Type};
 
 use super::answer::{self, Answer, Body};
 use super::requests::Requests;
-use super::tls::{Handshakes, Tls};
 use crate::memory::Memory;
 use crate::population::Population;
+use crate::stream;
+use crate::stream::tls::{Handshakes, Tls};
 use crate::sys::files;
 
 /// How long a server that has become quiet may still return memory.
@@ -93,10 +93,8 @@ pub(crate) fn run(load: &Load, mut population: Population) -> Result<Measured> {
 /// One connection with its request sent and answered, if it is a whole one; how many peers came. Of TLS nothing is kept but the socket.
 fn open(target: SocketAddr, number: u32, tls: Option<&Tls>, request: &[u8]) -> Result<(TcpStream, usize)> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, None)?;
-    if target.ip().is_loopback() && target.is_ipv4() {
-        // 127.1.0.1 and on.
-        let source = Ipv4Addr::from_bits(0x7f01_0001 + number);
-        socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
+    if let Some(source) = stream::source(target, number) {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
     }
     socket.connect(&target.into())?;
     let mut socket: TcpStream = socket.into();

@@ -1,13 +1,11 @@
-//! Announces over HTTP and HTTPS: [`closed_loop`] drives, [`requests`] writes and [`answer`] judges, [`stream`] is a connection with or
-//! without [`tls`]; [`idle`] holds connections open; [`report`] prints.
+//! Announces over HTTP and HTTPS: [`closed_loop`] drives, [`requests`] writes and [`answer`] judges; [`idle`] holds connections
+//! open; [`report`] prints.
 
 mod answer;
 mod closed_loop;
 mod idle;
 mod report;
 mod requests;
-mod stream;
-mod tls;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,7 +15,7 @@ use clap::{Args, Subcommand};
 
 use crate::population::Population;
 use crate::seconds;
-use tls::Handshakes;
+use crate::stream::tls::Handshakes;
 
 /// What is done over HTTP.
 #[derive(Subcommand)]

@@ -50,6 +50,8 @@ pub struct Setup {
     pub keys: Vec<(&'static str, &'static str)>,
     /// Further keys of `[tls]`.
     pub tls_keys: Vec<(&'static str, &'static str)>,
+    /// Keys of `[webtorrent]`.
+    pub webtorrent_keys: Vec<(&'static str, &'static str)>,
     /// Trusted proxies: hosts by number, and how many low bits of the number are free.
     pub trusted_hosts: Vec<(Family, u16, u8)>,
     /// Trusted proxies where no host is.

@@ -260,6 +260,20 @@ impl Connection {
         }
     }
 
+    /// Takes whatever is there, and waits for it when there is nothing: for protocols that follow an upgrade. 0 at the end.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket; that nothing came is one of them.
+    pub fn read_into(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        if self.unread.is_empty() {
+            self.read_more()?;
+        }
+        let length = self.unread.len();
+        bytes.append(&mut self.unread);
+        Ok(length)
+    }
+
     /// What has come so far doesn't matter.
     pub fn forget_unread(&mut self) {
         self.unread.clear();

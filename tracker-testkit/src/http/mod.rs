@@ -7,12 +7,13 @@
 //! - [`answer`] reads what is bencoded, with a decoder that isn't the tracker's;
 //! - [`case`](mod@case) is what a row of docs/protocol.md's HTTP table is made of, [`rows`] has them all;
 //! - [`unread`] knows when the tracker has read what was sent;
-//! - [`tracker`] runs a daemon for them, [`play`] plays them, in every [`Manner`].
+//! - [`tracker`] runs a daemon for them, [`play`] plays them, in every [`Manner`]; [`nginx`] runs a proxy in front.
 
 pub mod answer;
 pub mod authority;
 pub mod case;
 pub mod connection;
+pub mod nginx;
 pub mod play;
 pub mod query;
 pub mod rows;

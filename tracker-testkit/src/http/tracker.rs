@@ -195,7 +195,7 @@ fn ask(connection: &mut Connection, target: &str) -> Vec<u8> {
     connection.ask(&request).unwrap_or_else(|why| panic!("{target}: {why}")).body
 }
 
-/// `[http]` and `[tls]` of the configuration: each kind of listener at each address, one worker unless the set-up wants more.
+/// `[http]`, `[tls]` and `[webtorrent]` of the configuration: each kind of listener at each address, one worker unless the set-up wants more.
 fn http_sections(home: &Home, hosts: Hosts, addresses: &[&str], setup: &Setup) -> String {
     let mut trusted: Vec<String> =
         setup.trusted_networks.iter().map(|network| (*network).to_owned()).collect();
@@ -225,6 +225,10 @@ fn http_sections(home: &Home, hosts: Hosts, addresses: &[&str], setup: &Setup) -
     writeln!(text, "[tls]\ncertificate = {certificate:?}\nprivate_key = {key:?}")
         .expect("writing to a String");
     for (key, value) in &setup.tls_keys {
+        writeln!(text, "{key} = {value}").expect("writing to a String");
+    }
+    text.push_str("[webtorrent]\n");
+    for (key, value) in &setup.webtorrent_keys {
         writeln!(text, "{key} = {value}").expect("writing to a String");
     }
     text

@@ -1,12 +1,11 @@
 //! nginx as a reverse proxy in front (H16): peers have their own addresses, whether a header or the PROXY protocol names them.
 
-use std::fs::File;
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 
 use tracker_testkit::http::answer::{Announced, Answer};
 use tracker_testkit::http::case::{Host, Setup};
-use tracker_testkit::http::connection::{Connection, Dial};
+use tracker_testkit::http::connection::Connection;
+use tracker_testkit::http::nginx::{Nginx, through};
 use tracker_testkit::http::play::read_answer;
 use tracker_testkit::http::{Place, Running};
 use tracker_testkit::rows::Family;
@@ -29,79 +28,31 @@ const HOSTS: [Host; 6] = [
     Host { family: Family::V6, number: 6 },
 ];
 
-/// A running nginx, killed on drop.
-struct Nginx(Child);
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// Starts nginx in the tracker's namespace; it passes requests on to the tracker in three ways.
 fn nginx(tracker: &Running) -> Nginx {
-    let directory = tracker.home.path("nginx");
-    std::fs::create_dir(&directory).expect("the home is ours");
-    let at = directory.display();
     let plain = tracker.listener("http", false);
     let proxied = tracker.listener("proxy+http", false);
     let proxied_tls = tracker.listener("proxy+https", false);
-    let configuration = format!(
-        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;
-         daemon off;
-         # One process, which is gone when it is killed.
-         master_process off;
-         pid {at}/nginx.pid;
-         error_log {at}/error.log;
-         events {{ worker_connections 512; }}
-         http {{
-             access_log off;
-             client_body_temp_path {at}/body;
-             proxy_temp_path {at}/proxy;
-             fastcgi_temp_path {at}/fastcgi;
-             uwsgi_temp_path {at}/uwsgi;
-             scgi_temp_path {at}/scgi;
-             upstream tracker {{ server {plain}; keepalive 4; }}
-             server {{
-                 listen 127.0.0.1:{HTTP_PORT};
-                 listen [::1]:{HTTP_PORT};
-                 location / {{
-                     proxy_pass http://tracker;
-                     proxy_http_version 1.1;
-                     proxy_set_header Connection \"\";
-                     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-                 }}
+    let http = format!(
+        "upstream tracker {{ server {plain}; keepalive 4; }}
+         server {{
+             listen 127.0.0.1:{HTTP_PORT};
+             listen [::1]:{HTTP_PORT};
+             location / {{
+                 proxy_pass http://tracker;
+                 proxy_http_version 1.1;
+                 proxy_set_header Connection \"\";
+                 proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
              }}
-         }}
-         stream {{
-             proxy_protocol on;
-             server {{ listen 127.0.0.1:{STREAM_PORT}; listen [::1]:{STREAM_PORT}; proxy_pass {proxied}; }}
-             server {{ listen 127.0.0.1:{TLS_STREAM_PORT}; listen [::1]:{TLS_STREAM_PORT}; proxy_pass {proxied_tls}; }}
-         }}
-         "
+         }}"
     );
-    let file = directory.join("nginx.conf");
-    std::fs::write(&file, configuration).expect("the directory is ours");
-    let namespace = tracker.namespace().expect("nginx has ports of its own in a namespace");
-    let log = File::create(directory.join("stderr.log")).expect("the directory is ours");
-    let mut command: Command = namespace.command("nginx");
-    command.arg("-p").arg(&directory).arg("-c").arg(&file).arg("-e").arg(directory.join("error.log"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    let mut nginx = Nginx(command.spawn().expect("nginx is there"));
-    let dials = [HTTP_PORT, STREAM_PORT, TLS_STREAM_PORT].map(|port| through(tracker, HOSTS[0], port, false));
-    tracker.daemon.eventually("nginx listens", || {
-        let said = || std::fs::read_to_string(directory.join("stderr.log")).unwrap_or_default();
-        assert!(nginx.0.try_wait().expect("it is our child").is_none(), "nginx: {}", said());
-        dials.iter().all(|dial| dial.open().is_ok()).then_some(())
-    });
-    nginx
-}
-
-/// The way of a host to one of nginx's ports.
-fn through(tracker: &Running, host: Host, port: u16, tls: bool) -> Dial {
-    let direct = tracker.dial(host, tls, None);
-    Dial { to: SocketAddr::new(direct.to.ip(), port), ..direct }
+    let stream = format!(
+        "proxy_protocol on;
+         server {{ listen 127.0.0.1:{STREAM_PORT}; listen [::1]:{STREAM_PORT}; proxy_pass {proxied}; }}
+         server {{ listen 127.0.0.1:{TLS_STREAM_PORT}; listen [::1]:{TLS_STREAM_PORT}; proxy_pass {proxied_tls}; }}"
+    );
+    let ready = [HTTP_PORT, STREAM_PORT, TLS_STREAM_PORT].map(|port| through(tracker, HOSTS[0], port, false));
+    Nginx::start(tracker, &http, &stream, &ready)
 }
 
 fn ask(connection: &mut Connection, request: &[u8]) -> Announced {

@@ -1,6 +1,6 @@
 //! `cargo xtask bench …` and `cargo xtask stress`: builds what is measured, and leaves the rest to tracker-bench.
 //!
-//! The figures of the whole `bench udp` and `bench http` are written to docs/benchmarks as Markdown and JSON; those of some of their cases
+//! The figures of the whole `bench udp`, `bench http` and `bench ws` are written to docs/benchmarks as Markdown and JSON; those of some of their cases
 //! only when `--output` says where.
 
 use std::ffi::OsString;
@@ -22,7 +22,10 @@ pub(crate) enum Bench {
     Udp(Flags),
     /// Requests per CPU second over HTTP and HTTPS, beside a bare hyper server, opentracker and aquatic_http; memory of idle connections
     Http(Flags),
-    /// Install the trackers that are measured beside ours when they are there: aquatic_udp, aquatic_http and, from Debian, opentracker
+    /// WebTorrent's messages per CPU second over WebSocket, plain and with TLS, beside aquatic_ws; memory
+    Ws(Flags),
+    /// Install the trackers that are measured beside ours when they are there: aquatic_udp, aquatic_http, aquatic_ws and, from Debian,
+    /// opentracker
     Setup,
 }
 
@@ -45,6 +48,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Connect(flags) => build()?.arg("connect").args(programs()).args(&flags.flags).run(),
         Bench::Udp(flags) => documented(build()?.arg("udp").args(lab()), flags),
         Bench::Http(flags) => documented(build()?.arg("http"), flags),
+        Bench::Ws(flags) => documented(build()?.arg("ws"), flags),
         Bench::Setup => {
             install_aquatic()?;
             install_opentracker()
@@ -88,10 +92,12 @@ fn programs() -> [String; 4] {
     ["--tracker".to_owned(), release("tracker-user"), "--load".to_owned(), release("tracker-load")]
 }
 
-/// aquatic_udp as its own documentation says, without io_uring: that way it takes any kernel, and was not slower here. aquatic_http without
-/// its metrics, whose version there current compilers refuse.
+/// aquatic_udp as its own documentation says, without io_uring: that way it takes any kernel, and was not slower here. aquatic_http and
+/// aquatic_ws without their metrics, whose version there current compilers refuse.
 fn install_aquatic() -> Result<()> {
-    for (name, features) in [("aquatic_udp", None), ("aquatic_http", Some("mimalloc"))] {
+    let trackers =
+        [("aquatic_udp", None), ("aquatic_http", Some("mimalloc")), ("aquatic_ws", Some("mimalloc"))];
+    for (name, features) in trackers {
         let install = ["install", name, "--version", "0.9.0", "--no-default-features", "--locked"];
         let step = Step::new("cargo").clean().args(install);
         features.map_or(step.clone(), |features| step.args(["--features", features])).run()?;

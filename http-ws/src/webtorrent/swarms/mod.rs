@@ -207,13 +207,6 @@ impl Swarms {
         self.seeders.load(Ordering::Relaxed).max(0) as u64
     }
 
-    /// How many members each torrent has: for histograms.
-    pub fn for_each_size(&self, mut each: impl FnMut(usize)) {
-        for part in &self.parts {
-            lock(part).values().for_each(|swarm| each(swarm.members()));
-        }
-    }
-
     fn note(&self, change: Change) {
         self.claims.fetch_add(change.claims, Ordering::Relaxed);
         self.seeders.fetch_add(change.seeders, Ordering::Relaxed);

@@ -58,10 +58,6 @@ impl Swarm {
         }
     }
 
-    pub(super) fn members(&self) -> usize {
-        self.members.len()
-    }
-
     /// All claims, the ones that are kept aside included.
     pub(super) fn claims(&self) -> usize {
         self.members.len() + self.aside.len()
