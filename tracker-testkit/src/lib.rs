@@ -10,7 +10,7 @@
 //!   [`client`] are clients there;
 //! - [`http`] has the same for HTTP: requests, strict readers, rows, a certificate authority;
 //! - [`ws`] has it for WebTorrent: frames, messages, rows;
-//! - [`skip`] is for tests that need what is missing.
+//! - [`skip`] is for tests that need what is missing, [`node_modules`] are what some of them need.
 //!
 //! Nothing here uses the tracker's own parser, checksum or writer: a mistake there would hide itself.
 //!
@@ -33,6 +33,7 @@ pub mod client;
 pub mod daemon;
 pub mod http;
 pub mod netns;
+pub mod node_modules;
 pub mod packet;
 pub mod payload;
 pub mod raw;

@@ -9,7 +9,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use crate::sys;
+use crate::{node_modules, sys};
 
 /// What a test may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Requirement {
     Program(&'static str),
     /// A module of Debian's Python.
     PythonModule(&'static str),
+    /// The npm packages of the WebTorrent tests.
+    NodeModules,
 }
 
 impl Requirement {
@@ -41,6 +43,7 @@ impl Requirement {
             // openssl knows the second alone, nginx the third.
             Self::Program(name) => ["--version", "version", "-v"].iter().any(|word| succeeds(name, &[word])),
             Self::PythonModule(name) => succeeds(PYTHON, &["-c", &format!("import {name}")]),
+            Self::NodeModules => node_modules::are_installed(),
         }
     }
 
@@ -50,6 +53,7 @@ impl Requirement {
             Self::Bpf => "permission to load BPF programs".into(),
             Self::Program(name) => format!("the program {name}"),
             Self::PythonModule(name) => format!("the module {name} of {PYTHON}"),
+            Self::NodeModules => "the npm packages of `cargo xtask setup --tests`".into(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use super::node_modules;
 use crate::step::Step;
 use crate::toolchain::{self, Compilers, Toolchain, Version};
 
@@ -24,20 +25,28 @@ pub(crate) struct Facts {
     pub(crate) bpffs: bool,
     /// Whether the programs that the tests start are in PATH (where packages have names that we don't know).
     pub(crate) test_programs: bool,
+    /// Whether `node` and `npm` are in PATH, wherever they are from.
+    pub(crate) node: bool,
+    /// Whether the npm packages of the repository's lock are installed.
+    pub(crate) node_modules: bool,
 }
 
 /// Programs that tests start.
 const TEST_PROGRAMS: &[&str] = &[
     "aria2c",
+    "chromium",
     "curl",
     "ethtool",
     "ip",
     "nginx",
+    "node",
+    "npm",
     "nsenter",
     "openssl",
     "python3",
     "transmission-cli",
     "transmission-daemon",
+    "unshare",
     "zstd",
 ];
 
@@ -51,6 +60,8 @@ impl Facts {
             linker: toolchain::linker(),
             bpffs: has_bpffs(&fs::read_to_string("/proc/self/mounts").unwrap_or_default()),
             test_programs: TEST_PROGRAMS.iter().all(|program| is_in_path(program)),
+            node: ["node", "npm"].into_iter().all(is_in_path),
+            node_modules: node_modules::are_installed(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! them are shown instead.
 
 mod facts;
+mod node_modules;
 mod plan;
 
 use anyhow::{Result, bail};
@@ -16,7 +17,7 @@ use plan::Plan;
 /// Flags of `setup`.
 #[derive(Args, Default)]
 pub(crate) struct Flags {
-    /// Also what the tests run: real BitTorrent clients, a reverse proxy, network tools, the linter of the BPF compiler
+    /// Also what the tests run: real BitTorrent clients, a browser, npm packages, a reverse proxy, network tools, the linter of the BPF compiler
     #[arg(long)]
     pub(crate) tests: bool,
     /// Only show what would run

@@ -1,6 +1,7 @@
 //! From facts to steps: nothing here looks at the machine, so every machine can be tried in a test.
 
 use super::facts::Facts;
+use super::node_modules;
 use crate::step::Step;
 use crate::toolchain::{LINKER_LLVM, LINKER_VERSION, Toolchain};
 
@@ -10,10 +11,11 @@ const COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 /// What bpf-linker links against. Polly and zstd are named by `llvm-config --libs` though nothing of them is used.
 const LINKER_LIBRARIES: &[&str] = &["gcc", "libc6-dev", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
-/// Real clients (libtorrent by way of Python), a reverse proxy, what makes certificates, and what makes namespaces and links and runs
+/// Real clients (libtorrent by way of Python), a browser, a reverse proxy, what makes certificates, and what makes namespaces and links and runs
 /// programs in them.
 const TEST_TOOLS: &[&str] = &[
     "aria2",
+    "chromium",
     "curl",
     "ethtool",
     "iproute2",
@@ -28,6 +30,10 @@ const TEST_TOOLS: &[&str] = &[
     "util-linux",
     "zstd",
 ];
+
+/// What runs the clients from npm. Debian's packages are in conflict with those of others, so they are not for machines that
+/// have the programs already.
+const NODE: &[&str] = &["nodejs", "npm"];
 
 /// The linter that belongs to [`COMPILER`]: what only that compiler compiles, only that one can look at.
 const CLIPPY: &str = "rust-web-clippy";
@@ -63,6 +69,9 @@ pub(crate) fn plan(facts: &Facts, tests: bool) -> Plan {
         if facts.toolchain != Some(Toolchain::Nightly) {
             wanted.push(CLIPPY);
         }
+        if !facts.node {
+            wanted.extend(NODE);
+        }
     }
     wanted.retain(|package| !facts.packages.contains(*package));
 
@@ -86,11 +95,13 @@ pub(crate) fn plan(facts: &Facts, tests: bool) -> Plan {
     if !facts.bpffs {
         steps.push(mount_bpffs());
     }
+    if tests && !facts.node_modules {
+        steps.extend(node_modules::install());
+    }
     if steps.is_empty() {
         return Plan::Complete;
     }
-    // bpf-linker goes into the user's own directory; a user who lacks only that needs no root.
-    if facts.root || steps == [install_linker()] {
+    if facts.root || !steps.iter().any(needs_root) {
         return Plan::Run(steps);
     }
     Plan::Manual {
@@ -104,7 +115,11 @@ pub(crate) fn plan(facts: &Facts, tests: bool) -> Plan {
 fn elsewhere(facts: &Facts, tests: bool, linker_missing: bool) -> Plan {
     let mut commands = Vec::new();
     if tests && !facts.test_programs {
-        commands.push(format!("# install with your package manager: {}", TEST_TOOLS.join(", ")));
+        let tools = [TEST_TOOLS, NODE].concat();
+        commands.push(format!("# install with your package manager: {}", tools.join(", ")));
+    }
+    if tests && !facts.node_modules {
+        commands.extend(node_modules::install().iter().map(ToString::to_string));
     }
     if facts.toolchain.is_none() {
         commands.push("rustup toolchain install nightly --component rust-src,clippy".to_owned());
@@ -142,8 +157,13 @@ fn mount_bpffs() -> Step {
     Step::new("mount").args(["-t", "bpf", "bpf", "/sys/fs/bpf"])
 }
 
+/// bpf-linker goes into the user's own directory, npm packages go into the workspace.
+fn needs_root(step: &Step) -> bool {
+    *step != install_linker() && !node_modules::install().contains(step)
+}
+
 fn as_user(step: &Step) -> String {
-    if *step == install_linker() { step.to_string() } else { format!("sudo {step}") }
+    if needs_root(step) { format!("sudo {step}") } else { step.to_string() }
 }
 
 #[cfg(test)]
@@ -165,6 +185,8 @@ mod tests {
             linker: Some(LINKER_VERSION),
             bpffs: true,
             test_programs: true,
+            node: true,
+            node_modules: true,
             ..fresh()
         }
     }
@@ -231,6 +253,28 @@ mod tests {
     }
 
     #[test]
+    fn node_is_installed_where_there_is_none() {
+        let facts = Facts { node: false, ..complete() };
+        assert_eq!(plan(&facts, false), Plan::Complete);
+        let lines = lines(plan(&facts, true));
+        assert!(lines[1].ends_with(" nodejs npm"), "{lines:?}");
+        let mut facts = fresh();
+        facts.node = true;
+        assert!(!self::lines(plan(&facts, true))[1].contains("nodejs"));
+    }
+
+    #[test]
+    fn npm_packages_are_installed_when_others_are_wanted() {
+        let facts = Facts { node_modules: false, ..complete() };
+        assert_eq!(plan(&facts, false), Plan::Complete);
+        assert_eq!(plan(&facts, true), Plan::Run(node_modules::install().to_vec()));
+        // Behind what installs npm.
+        let lines = lines(plan(&Facts { node: false, ..facts }, true));
+        let at = |what: &str| lines.iter().position(|line| line.contains(what));
+        assert!(at("apt-get install") < at("npm ci --ignore-scripts"), "{lines:?}");
+    }
+
+    #[test]
     fn without_root_the_commands_are_shown_with_sudo() {
         let facts = Facts { root: false, bpffs: false, linker: None, ..complete() };
         let expected = [
@@ -244,8 +288,10 @@ mod tests {
 
     #[test]
     fn without_root_what_needs_none_is_run() {
-        let facts = Facts { root: false, linker: None, ..complete() };
+        let facts = Facts { root: false, linker: None, node_modules: false, ..complete() };
         assert_eq!(plan(&facts, false), Plan::Run(vec![install_linker()]));
+        let [copy, npm] = node_modules::install();
+        assert_eq!(plan(&facts, true), Plan::Run(vec![install_linker(), copy, npm]));
     }
 
     #[test]
