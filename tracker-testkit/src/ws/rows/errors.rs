@@ -110,7 +110,8 @@ pub(super) fn add(rows: &mut Rows) {
         steps
     });
     rows.add("W03", "keys that nobody knows change nothing", |s| {
-        let tail = "\"corrupt\":\"x\",\"ip\":\"1.2.3.4\",\"port\":-1,\"key\":[[{}]],\"\":null,\"Left\":0";
+        let tail =
+            "\"corrupt\":\"x\",\"ip\":\"1.2.3.4\",\"port\":-1,\"key\":[[{}]],\"key\":1,\"\":null,\"Left\":0";
         vec![
             s.opens(0),
             says(0, s.leecher(0).and(tail).text(), [s.announced(0, 1)]),

@@ -164,10 +164,6 @@ fn texts(rows: &mut Rows) {
         [twice("\"left\":0"), twice("\"action\":\"announce\""), twice("\"\\u0061ction\":\"announce\"")]
             .concat()
     });
-    rows.add("W11", "a key that nobody knows and that comes twice makes it invalid", |s| {
-        let text = s.leecher(0).and("\"x\":1,\"x\":1").text();
-        closed(s, says(0, text, []), 1007, Some("invalid JSON")).into()
-    });
     rows.once("W11", "text that isn't UTF-8 closes", |s| {
         let not_utf8 =
             [&b"\xff"[..], b"\xc3\x28", b"{\"action\":\"\xe9\"}", b"\xed\xa0\x80", b"{\"x\":\"\xf0\x9f\x98"];
