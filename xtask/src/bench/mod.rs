@@ -1,7 +1,7 @@
 //! `cargo xtask bench …` and `cargo xtask stress`: builds what is measured, and leaves the rest to tracker-bench.
 //!
-//! The figures of the whole `bench udp`, `bench http` and `bench ws` are written to docs/benchmarks as Markdown and JSON; those of some of their cases
-//! only when `--output` says where.
+//! The figures of the whole `bench udp`, `bench http` and `bench ws` are written to docs/benchmarks as Markdown and JSON; those of some of
+//! their cases only when `--output` says where.
 
 use std::ffi::OsString;
 use std::path::Path;
