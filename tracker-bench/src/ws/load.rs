@@ -100,6 +100,16 @@ pub(crate) fn measure(load: &Path, workload: Workload, server: &Server, seconds:
     report.check()
 }
 
+/// 64 connections with TLS announce so often, each time a random torrent of so many.
+pub(crate) fn last(load: &Path, server: &Server, torrents: u32, announces: u32) -> Result<Held> {
+    let pid = server.pid().to_string();
+    let mut command = command(load, server.who.generator_cpus(), "announce", server.address(true));
+    command.args(["--cpu-of", &pid, "--memory-of", &pid, "--tls", "--warmup", "0", "--seconds", "300"]);
+    command.args(["--torrents", &torrents.to_string(), "--announces", &announces.to_string()]);
+    let report: Round = serde_json::from_value(run(&mut command)?).context("tracker-load's report")?;
+    Ok(report.check()?.memory)
+}
+
 /// Opens connections that announce once and do nothing more.
 pub(crate) fn hold(load: &Path, tls: bool, server: &Server, connections: u32) -> Result<Held> {
     let mut command = command(load, server.who.generator_cpus(), "idle", server.address(tls));

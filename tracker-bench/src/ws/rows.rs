@@ -2,7 +2,7 @@
 
 use super::load::Round;
 use super::servers::Who;
-use super::workload::{Crowd, Workload, case};
+use super::workload::{Workload, case};
 use crate::report::{Row, Target};
 use crate::rounds::Rounds;
 
@@ -16,41 +16,6 @@ impl Measured {
     pub(crate) fn rows(&self) -> Vec<Row> {
         let costs = self.rounds.iter().map(|(who, rounds)| self.cost(*who, rounds));
         costs.chain(self.ratio()).collect()
-    }
-
-    /// What the servers have in memory while the crowd is there; of the small one without TLS, whose connections take next to nothing.
-    pub(crate) fn memory_rows(&self) -> Vec<Row> {
-        if self.workload != (Workload { crowd: Crowd::Few, tls: false }) {
-            return Vec::new();
-        }
-        let resident = |round: &Round| round.memory.after.resident / 1e6;
-        let server = |(who, rounds): &(Who, Vec<Round>)| {
-            let what = format!(
-                "memory of the server at the end of a round, {}, {}",
-                self.workload.name(),
-                who.name()
-            );
-            let row = Row::new(
-                &format!("memory-64-{}", who.id()),
-                what,
-                "MB",
-                1,
-                Rounds::new(rounds.iter().map(resident)),
-            );
-            let last = rounds.last().map_or(f64::NAN, resident);
-            row.note(format!("{last:.1} MB at the end of the last round"))
-        };
-        let mut rows: Vec<Row> = self.rounds.iter().map(server).collect();
-        if let Some((ours, theirs)) = self.both() {
-            let ratios = ours.iter().zip(theirs).map(|(ours, theirs)| resident(ours) / resident(theirs));
-            let what = format!(
-                "memory of the server at the end of a round, {}, ours over aquatic_ws",
-                self.workload.name()
-            );
-            let row = Row::new("memory-64-over-aquatic", what, "times the memory", 2, Rounds::new(ratios));
-            rows.push(row.target(Target::AtMost(0.1)));
-        }
-        rows
     }
 
     fn cost(&self, who: Who, rounds: &[Round]) -> Row {
@@ -106,6 +71,7 @@ impl Measured {
 #[cfg(test)]
 mod tests {
     use super::super::load::tests::report;
+    use super::super::workload::Crowd;
     use super::*;
 
     fn measured(crowd: Crowd, tls: bool) -> Measured {
@@ -126,20 +92,9 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_that_of_the_small_crowd() {
-        assert!(measured(Crowd::Many, false).memory_rows().is_empty());
-        let rows = measured(Crowd::Few, false).memory_rows();
-        let figures: Vec<(&str, f64)> =
-            rows.iter().map(|row| (row.case.as_str(), row.figures.median())).collect();
-        let expected =
-            [("memory-64-ours", 10.0), ("memory-64-aquatic", 10.0), ("memory-64-over-aquatic", 1.0)];
-        assert_eq!(figures, expected);
-    }
-
-    #[test]
     fn server_that_isn_t_there_has_no_ratio() {
         let mut measured = measured(Crowd::Few, false);
         measured.rounds.truncate(1);
-        assert_eq!((measured.rows().len(), measured.memory_rows().len()), (1, 1));
+        assert_eq!(measured.rows().len(), 1);
     }
 }
