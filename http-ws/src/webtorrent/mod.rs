@@ -119,10 +119,10 @@ impl Shared {
         ]
     }
 
-    /// What an answer has to say to be an answer to this offer: a keyed hash of it. Two offers of a connection with the same one in two minutes
+    /// What an answer has to say to be an answer to this offer, whose name is a JSON string: a keyed hash of it. Two offers of a connection with the same one in two minutes
     /// are less likely than a broken memory.
     fn offer_key(&self, info_hash: &InfoHash, from: &PeerId, to: &PeerId, offer_id: &str) -> u64 {
-        self.hasher.hash_one((info_hash, from, to, offer_id))
+        self.hasher.hash_one((info_hash, from, to, &*request::decoded_string(offer_id)))
     }
 }
 

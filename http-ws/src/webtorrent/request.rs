@@ -4,10 +4,11 @@
 //! error of their own, or count as absent where that is harmless; only what isn't JSON, or no object, ends the connection (W11).
 //! Called by `handler`; the fuzz target `signal` and the tests below feed it anything.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -240,6 +241,16 @@ fn wanted(
 /// A string that is one of an enum's names; an object with such a key would be one, too.
 fn word<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     string(raw).and_then(|text| serde_json::from_str(text).ok())
+}
+
+/// What a JSON string says, however it is escaped: clients write each in their own way. One that can't be decoded (half a surrogate pair) is taken as
+/// it is.
+pub(super) fn decoded_string(json: &str) -> Cow<'_, str> {
+    let inner = json.get(1..json.len().saturating_sub(1)).unwrap_or_default();
+    if memchr(b'\\', inner.as_bytes()).is_none() {
+        return Cow::Borrowed(inner);
+    }
+    serde_json::from_str(json).map_or(Cow::Borrowed(json), Cow::Owned)
 }
 
 fn string(raw: &RawValue) -> Option<&str> {

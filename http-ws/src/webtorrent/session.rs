@@ -94,7 +94,7 @@ struct Ending {
     since_ns: u64,
 }
 
-/// How often peers and offers are looked at that may be too old.
+/// How often peers and offers are looked at that may be too old, and the block list.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 impl Session {
@@ -183,9 +183,13 @@ impl Session {
 
     /// Whether requests are read.
     fn listens(&self) -> bool {
+        let queue = self.client.mailbox.queue();
+        // While a message is sent in fragments, pongs are what adds to them.
+        let is_free = queue.behind.is_none() || queue.frames.is_empty();
         self.ending.is_none()
             && self.client.mailbox.state() == State::Open
-            && self.client.mailbox.queue().waiting() < ENOUGH_TO_SEND
+            && queue.waiting() < ENOUGH_TO_SEND
+            && is_free
     }
 
     /// Bytes have come.
@@ -350,6 +354,9 @@ impl Session {
         if since(self.tidied_ns) >= TIDY_EVERY {
             self.tidied_ns = now_ns;
             self.client.expire(local, seconds(now_ns));
+            if worker.context.lists.block.load().blocks(&self.client.address) {
+                self.close(CloseCode::Policy, Some(Signal::ClosedBlocked));
+            }
         }
         None
     }

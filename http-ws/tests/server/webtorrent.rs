@@ -145,6 +145,24 @@ fn answer_to_somebody_who_has_gone_is_an_error_wherever_he_was() {
 }
 
 #[test]
+fn answers_are_matched_however_the_name_of_the_offer_is_escaped() {
+    let tracker = Tracker::start(Settings::default());
+    let (mut sender, mut other) = (Client::of(&tracker), Client::of(&tracker));
+    other.say(&announce("other", &[]));
+    other.hear();
+    sender.say(&announce("sender", &["\u{e9}\u{1f}"]));
+    sender.hear();
+    assert_eq!(other.hear()["offer_id"], "\u{e9}\u{1f}");
+    let answer = json!({
+        "action": "announce", "info_hash": id("torrent"), "peer_id": id("other"), "to_peer_id": id("sender"),
+        "offer_id": "NAME", "answer": {},
+    });
+    let answer = answer.to_string().replace("NAME", "\\u00E9\\u001F").replace('\u{fe}', "\\u00fe");
+    other.0.send(Message::text(answer)).expect("the server reads");
+    assert_eq!(sender.hear()["answer"], json!({}));
+}
+
+#[test]
 fn silent_connections_are_pinged_and_closed() {
     let settings = webtorrent::Settings { idle_timeout: Duration::from_millis(800), ..Default::default() };
     let tracker = Tracker::start(Settings { webtorrent: Some(settings), ..Settings::default() });

@@ -120,6 +120,16 @@ fn answers_need_whom_and_what_they_answer() {
 }
 
 #[test]
+fn names_of_offers_are_the_same_however_they_are_escaped() {
+    for json in ["\"\u{e9}\\n\"", r#""\u00e9\n""#, r#""\u00E9\u000a""#] {
+        assert_eq!(decoded_string(json), "\u{e9}\n", "{json}");
+    }
+    assert_eq!(decoded_string("\"plain\""), "plain");
+    assert_eq!(decoded_string(r#""\ud800""#), r#""\ud800""#);
+    assert_eq!(decoded_string("\"\""), "");
+}
+
+#[test]
 fn requests_without_ids_are_told_which() {
     for (text, reason) in [
         (r#"{"action":"announce"}"#, "missing info_hash"),
