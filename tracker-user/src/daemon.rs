@@ -162,7 +162,11 @@ impl Daemon {
             .collect();
         let udp = self.bound.iter().map(|&address| Listens::Udp(address));
         let http = self.http.endpoints().iter().map(|&endpoint| Listens::Http(endpoint));
-        let places = ready::places(udp.chain(http), &locals, |index| ready::is_served(&served, index));
+        let upgraded = self.http.endpoints().iter().filter(|endpoint| !endpoint.proxy_protocol);
+        let webtorrent =
+            upgraded.filter(|_| self.config.webtorrent.enabled).map(|&endpoint| Listens::WebSocket(endpoint));
+        let listens = udp.chain(http).chain(webtorrent);
+        let places = ready::places(listens, &locals, |index| ready::is_served(&served, index));
         let interfaces: Vec<String> =
             self.interfaces.iter().map(|served| served.result.to_string()).collect();
         let control = match &self.control {

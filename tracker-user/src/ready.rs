@@ -17,12 +17,16 @@ pub enum Listens {
     Udp(SocketAddr),
     /// HTTP, HTTPS, or either behind a proxy.
     Http(Endpoint),
+    /// The same place, for WebTorrent.
+    WebSocket(Endpoint),
 }
 
 impl Listens {
     const fn address(self) -> SocketAddr {
         match self {
-            Self::Udp(address) | Self::Http(Endpoint { address, .. }) => address,
+            Self::Udp(address)
+            | Self::Http(Endpoint { address, .. })
+            | Self::WebSocket(Endpoint { address, .. }) => address,
         }
     }
 
@@ -37,6 +41,10 @@ impl Listens {
                 } else {
                     format!("announce {listen}/announce")
                 }
+            }
+            Self::WebSocket(Endpoint { tls, .. }) => {
+                let scheme = if tls { "wss" } else { "ws" };
+                format!("announce {scheme}://{address}/announce")
             }
         }
     }
@@ -153,6 +161,14 @@ mod tests {
             http("[::1]:443", true, false),
             http("127.0.0.1:81", false, true),
         ];
+        let webtorrent = bound.iter().filter_map(|listens| match listens {
+            Listens::Http(endpoint) if !endpoint.proxy_protocol => Some(Listens::WebSocket(*endpoint)),
+            _ => None,
+        });
+        assert_eq!(
+            places(webtorrent, &locals, |_| true),
+            ["announce ws://192.0.2.1:80/announce", "announce wss://[::1]:443/announce"]
+        );
         assert_eq!(
             places(bound, &locals, |_| true),
             [
