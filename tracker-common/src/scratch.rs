@@ -8,16 +8,14 @@ use crate::table::Workspace;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Scratch {
-    /// The clock's tick at which `now_ns` was asked for.
-    pub tick: u64,
-    /// `CLOCK_MONOTONIC_COARSE` in nanoseconds; it moves once a tick.
+    /// `CLOCK_MONOTONIC_COARSE` in nanoseconds, when the last packet's connection id was made or checked.
     pub now_ns: u64,
     /// The same in milliseconds.
     pub now_ms: u64,
     /// State of the random numbers; 0 until the first.
     pub random: u64,
     /// Keeps `work` at a cache line's begin.
-    pub unused: [u64; 4],
+    pub unused: [u64; 5],
     /// The answer that is being put together.
     pub work: Workspace,
 }

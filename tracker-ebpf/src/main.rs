@@ -9,7 +9,7 @@
 //! - `main`: the entry points, which count the verdict and translate it.
 //!
 //! The program only reads what the daemon wrote; it writes nothing but counters, the rate limit's sketch, its own scratch memory and the events.
-//! None of the helpers that it calls (map look-up, `ktime_get_coarse_ns`, `jiffies64`, `get_prandom_u32`, `xdp_adjust_head`, `xdp_adjust_tail`,
+//! None of the helpers that it calls (map look-up, `ktime_get_coarse_ns`, `get_prandom_u32`, `xdp_adjust_head`, `xdp_adjust_tail`,
 //! `xdp_get_buff_len`, `ringbuf_output`, `loop`) is reserved to GPL programs, so it carries the project's licence.
 
 #![feature(asm_experimental_arch)]

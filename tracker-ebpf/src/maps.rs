@@ -6,7 +6,7 @@
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, RingBuf};
-use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_jiffies64, bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::btf_map;
 use tracker_common::connection_id::{Address, Keys};
 use tracker_common::counters::Counters;
@@ -111,17 +111,17 @@ fn scratch<'a>() -> Option<&'a mut Scratch> {
     SCRATCH.get_ptr_mut(0).map(|scratch| unsafe { &mut *scratch })
 }
 
-/// The program's memory, with the time in it. The clock moves once a tick, and the tick is cheaper asked for: that helper is inlined.
+/// The program's memory, with the time in it. The clock is asked for each packet although it moves once a tick: the tick, which would be
+/// cheaper asked for, moves a moment before it, and a time that was remembered for a tick could be the one before. A peer's stop would then seem
+/// older than the start that a socket has answered, and the peer would stay.
 #[inline(always)]
 fn clock<'a>() -> Option<&'a mut Scratch> {
     let scratch = scratch()?;
-    // SAFETY: helpers without arguments.
-    let tick = unsafe { bpf_jiffies64() };
-    if scratch.tick != tick {
-        scratch.tick = tick;
-        // SAFETY: a helper without arguments.
-        scratch.now_ns = unsafe { bpf_ktime_get_coarse_ns() };
-        scratch.now_ms = scratch.now_ns / 1_000_000;
+    // SAFETY: a helper without arguments.
+    let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+    if scratch.now_ns != now_ns {
+        scratch.now_ns = now_ns;
+        scratch.now_ms = now_ns / 1_000_000;
     }
     Some(scratch)
 }
@@ -177,7 +177,7 @@ impl<const ANSWERS: bool> Host for Maps<ANSWERS> {
     #[inline(always)]
     fn now_ms(&self) -> u32 {
         // SAFETY: a helper without arguments.
-        clock().map_or_else(|| unsafe { bpf_get_prandom_u32() }, |scratch| scratch.now_ms as u32)
+        scratch().map_or_else(|| unsafe { bpf_get_prandom_u32() }, |scratch| scratch.now_ms as u32)
     }
 
     #[inline(always)]

@@ -43,7 +43,7 @@ pub trait Host {
     fn keys(&self) -> Option<&Keys>;
     /// `CLOCK_MONOTONIC_COARSE` in nanoseconds.
     fn now_ns(&self) -> u64;
-    /// The same in milliseconds, low part.
+    /// The same in milliseconds, low part: as it was when it was last asked for in nanoseconds, or now.
     #[inline(always)]
     fn now_ms(&self) -> u32 {
         (self.now_ns() / 1_000_000) as u32
