@@ -112,7 +112,7 @@ pub fn start(
                 runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
             match runtime.and_then(|runtime| run(&runtime, &worker, sockets, stopped)) {
                 Ok(()) => std::mem::forget(ended),
-                Err(error) => log::error!("http worker {number}: {error}"),
+                Err(error) => tracing::error!("http worker {number}: {error}"),
             }
         })?;
         workers.push(Running { thread, tally, signals, stop });
@@ -202,7 +202,7 @@ async fn accept(listener: AsyncFd<TcpListener>, endpoint: Endpoint, worker: Rc<W
                 worker.tally.count(Counter::AcceptErrors);
                 if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
                     warned = Some(Instant::now());
-                    log::warn!(
+                    tracing::warn!(
                         "{}: accepting a connection: {error}; waiting for others to end (the limits are LimitNOFILE and http.max_connections)",
                         endpoint.address
                     );
@@ -266,7 +266,7 @@ impl Server {
         }
         for thread in threads {
             if thread.join().is_err() {
-                log::error!("an http worker panicked");
+                tracing::error!("an http worker panicked");
             }
         }
     }

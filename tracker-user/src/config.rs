@@ -28,8 +28,8 @@ use declare::Key;
 pub use http::{Http, Listen, ProxyHeader, Tls, TrustedProxy};
 pub use refusal::ConfigError;
 pub use sections::{
-    AccessList, AccessMode, BadConnectionId, BlockList, Control, LogLevel, Protocol, Swarm, Udp, Xdp,
-    XdpAnswer, XdpMode,
+    AccessList, AccessMode, BadConnectionId, BlockList, Control, LogFormat, LogLevel, Protocol, Swarm, Udp,
+    Xdp, XdpAnswer, XdpMode,
 };
 pub use webtorrent::WebTorrent;
 
@@ -40,6 +40,8 @@ section! {
         state_directory: PathBuf = PathBuf::from("/var/lib/tracker"),
         /// What is logged to stderr: "off", "error", "warn", "info", "debug" or "trace".
         log_level: LogLevel = LogLevel::Info,
+        /// How it is written: "text", or "json" for one object a line.
+        log_format: LogFormat = LogFormat::Text,
         tables {
             /// Answering inside the kernel.
             xdp: Xdp,

@@ -166,7 +166,7 @@ impl Listener {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                     Err(error) => {
                         // No descriptor, for example, which is no better at once.
-                        log::debug!("control socket: accepting a client: {error}");
+                        tracing::debug!("control socket: accepting a client: {error}");
                         thread::sleep(BACK_OFF);
                         continue;
                     }
@@ -174,11 +174,11 @@ impl Listener {
                 let events = events.clone();
                 let spawned = thread::Builder::new().name("control client".to_owned()).spawn(move || {
                     if let Err(error) = carry(&stream, &events) {
-                        log::debug!("control socket: {error}");
+                        tracing::debug!("control socket: {error}");
                     }
                 });
                 if let Err(error) = spawned {
-                    log::warn!("control socket: a client was turned away: {error}");
+                    tracing::warn!("control socket: a client was turned away: {error}");
                 }
             }
         })?;

@@ -25,6 +25,7 @@ use crate::http::{self, Http};
 use crate::in_kernel::{self, Served};
 use crate::interface::Interface;
 use crate::lists::Lists;
+use crate::log::Log;
 use crate::ready::{self, Listens};
 use crate::signals;
 use crate::state::State;
@@ -54,11 +55,7 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 ///
 /// What kept it from starting, or the thread that failed.
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    env_logger::Builder::new()
-        .filter_level(config.log_level.into())
-        .format_target(false)
-        .try_init()
-        .context("the log is set up once")?;
+    let _log = Log::start(config.log_level, config.log_format)?;
     config.validate().map_err(|(key, reason)| anyhow::anyhow!("configuration: {key}: {reason}"))?;
     let (events, received) = channel();
     signals::listen(events.clone()).context("signal handlers")?;
@@ -183,11 +180,11 @@ impl Daemon {
         loop {
             match events.recv_timeout(look_at_addresses.saturating_duration_since(Instant::now())) {
                 Ok(Event::Stop(signal)) => {
-                    log::info!("{signal}: stopping");
+                    tracing::info!("{signal}: stopping");
                     return Ok(());
                 }
                 Ok(Event::Reload(signal)) => {
-                    log::info!("{signal}: reloading lists and certificate");
+                    tracing::info!("{signal}: reloading lists and certificate");
                     self.reload();
                 }
                 Ok(Event::Request(request, reply)) => {
@@ -214,7 +211,7 @@ impl Daemon {
         self.http.stop();
         for worker in self.workers {
             if worker.join().is_err() {
-                log::error!("a socket worker panicked");
+                tracing::error!("a socket worker panicked");
             }
         }
         self.writer.stop();
@@ -223,16 +220,16 @@ impl Daemon {
     fn reload(&mut self) {
         for result in self.lists.reload(self.kernel.as_mut()) {
             match result {
-                Ok(sentence) => log::info!("{sentence}"),
-                Err(error) => log::error!("{error:#}; the list stays as it was"),
+                Ok(sentence) => tracing::info!("{sentence}"),
+                Err(error) => tracing::error!("{error:#}; the list stays as it was"),
             }
         }
         if let Err(error) = self.lists_changed() {
-            log::error!("{error:#}");
+            tracing::error!("{error:#}");
         }
         match self.http.reload_certificate() {
-            Some(Ok(sentence)) => log::info!("tls: {sentence}"),
-            Some(Err(error)) => log::error!("tls: {error:#}; the certificate stays as it was"),
+            Some(Ok(sentence)) => tracing::info!("tls: {sentence}"),
+            Some(Err(error)) => tracing::error!("tls: {error:#}; the certificate stays as it was"),
             None => {}
         }
     }
@@ -268,7 +265,7 @@ impl Daemon {
             answers_refused += tally.answers_refused();
         }
         let kernel = self.kernel.as_ref().map(Kernel::counters).transpose().unwrap_or_else(|error| {
-            log::error!("{error:#}");
+            tracing::error!("{error:#}");
             None
         });
         Stats {
@@ -294,13 +291,13 @@ impl Daemon {
         }
         match kernel.set_endpoints(&Endpoints::new(endpoints.iter().copied())) {
             Ok(()) => {
-                log::info!(
+                tracing::info!(
                     "the machine's addresses have changed: {} are served in the kernel",
                     endpoints.len()
                 );
                 self.endpoints = endpoints;
             }
-            Err(error) => log::error!("{error:#}"),
+            Err(error) => tracing::error!("{error:#}"),
         }
     }
 }
@@ -310,7 +307,7 @@ fn listen(config: &Config) -> anyhow::Result<Result<control::Listener, String>> 
     match control::Listener::bind(&config.control.socket) {
         Ok(listener) => Ok(Ok(listener)),
         Err(error) if error.downcast_ref::<io::Error>().is_some() => {
-            log::warn!("{error:#}; `tracker-user map` won't work; choose a writable path with --control");
+            tracing::warn!("{error:#}; `tracker-user map` won't work; choose a writable path with --control");
             Ok(Err(format!("{error:#}")))
         }
         Err(error) => Err(error),

@@ -55,7 +55,7 @@ pub fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     let tls = match config.tls.files() {
         Some(files) if has_tls => {
             let tls = Tls::load(files)?;
-            log::info!("tls: {}", tls.summary());
+            tracing::info!("tls: {}", tls.summary());
             Some(Arc::new(tls))
         }
         _ => None,

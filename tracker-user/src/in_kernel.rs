@@ -62,7 +62,7 @@ pub(crate) fn load(config: &Config, wanted: bool) -> anyhow::Result<Loaded> {
     match Kernel::load(config) {
         Ok(kernel) => Ok(Ok(kernel)),
         Err(error) if config.xdp.mode == XdpMode::Auto => {
-            log::warn!("the XDP program isn't loaded, sockets answer everything: {error:#}");
+            tracing::warn!("the XDP program isn't loaded, sockets answer everything: {error:#}");
             Ok(Err(format!("{error:#}")))
         }
         Err(error) => Err(error.context(format!("--xdp {}: the XDP program isn't loaded", config.xdp.mode))),
@@ -78,7 +78,7 @@ pub(crate) fn table(
         match shared_table(kernel, config) {
             Ok((table, ring)) => return Ok((table, Some(ring))),
             Err(error) if config.xdp.mode == XdpMode::Auto => {
-                log::warn!("no swarm table in the kernel, sockets answer everything: {error:#}");
+                tracing::warn!("no swarm table in the kernel, sockets answer everything: {error:#}");
                 *loaded = Err(format!("{error:#}"));
             }
             Err(error) => {
@@ -153,10 +153,10 @@ pub(crate) fn attach_all(
 fn attach(kernel: &mut Kernel, interface: &Interface, wanted: XdpMode) -> anyhow::Result<InterfaceMode> {
     let name = &interface.name;
     let attached = |mode: AttachMode, reason: Option<String>| {
-        log::info!("{name}: the XDP program is attached in {} mode", mode.name());
+        tracing::info!("{name}: the XDP program is attached in {} mode", mode.name());
         if interface.veth && mode == AttachMode::Native {
             // The driver delivers what XDP sends only to a NAPI that it wakes for a program (seen with Linux 6.18).
-            log::warn!(
+            tracing::warn!(
                 "{name} is one end of a veth pair: unless its other end has an XDP program too (one that only passes will do), \
                  answers from native mode are lost; if clients get none, use --xdp generic"
             );
@@ -184,7 +184,7 @@ fn attach(kernel: &mut Kernel, interface: &Interface, wanted: XdpMode) -> anyhow
             Ok(()) => return Ok(attached(mode, reason)),
             Err(refused) => {
                 let next = if refused.other_mode_may_work { next } else { "sockets alone" };
-                log::warn!(
+                tracing::warn!(
                     "{name}: no XDP in {} mode: {}; going on with {next}",
                     mode.name(),
                     refused.reason
@@ -221,7 +221,7 @@ pub(crate) fn settings(config: &Config, lists: &Lists) -> Settings {
 
 pub(crate) fn local_addresses() -> Vec<InterfaceAddress> {
     interface::addresses().unwrap_or_else(|error| {
-        log::warn!("asking for the machine's addresses: {error}");
+        tracing::warn!("asking for the machine's addresses: {error}");
         Vec::new()
     })
 }
@@ -247,7 +247,7 @@ pub(crate) fn concrete(
     for (family, v4) in [("IPv4", true), ("IPv6", false)] {
         let count = endpoints.iter().filter(|endpoint| endpoint.is_ipv4() == v4).count();
         if count > ENDPOINTS_PER_FAMILY {
-            log::debug!(
+            tracing::debug!(
                 "{count} {family} addresses and ports are served, {ENDPOINTS_PER_FAMILY} of them in the kernel, the others by the sockets"
             );
         }

@@ -304,7 +304,7 @@ fn read_access(path: &Path, mode: Mode) -> anyhow::Result<AccessList> {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode == Mode::Off => String::new(),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied && mode == Mode::Off => {
-            log::warn!("access list {}: {error}; it isn't needed while the mode is off", path.display());
+            tracing::warn!("access list {}: {error}; it isn't needed while the mode is off", path.display());
             String::new()
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(

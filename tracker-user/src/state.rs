@@ -60,13 +60,15 @@ impl State {
         match self.stored_keys(&path) {
             Ok(Some(keys)) => return Ok(keys),
             Ok(None) => {}
-            Err(reason) => log::warn!("{}: {reason}; connection ids issued so far end now", path.display()),
+            Err(reason) => {
+                tracing::warn!("{}: {reason}; connection ids issued so far end now", path.display())
+            }
         }
         let mut bytes = [0; Keys::BYTES];
         getrandom::fill(&mut bytes)
             .map_err(|error| anyhow::anyhow!("random bytes for the connection ids: {error}"))?;
         if let Err(error) = self.store_keys(&path, &bytes) {
-            log::warn!(
+            tracing::warn!(
                 "{}: {error}; connection ids won't survive a restart of the tracker. Make the directory {} writable for it or \
                  choose another one with --state-directory",
                 path.display(),
@@ -110,7 +112,7 @@ impl State {
         match serde_json::from_str::<ModeFile>(&text) {
             Ok(stored) if stored.configured == configured => {
                 if stored.r#override != configured {
-                    log::info!(
+                    tracing::info!(
                         "access list mode {}, set at run time over the configured {configured} (kept in {})",
                         stored.r#override,
                         path.display()
@@ -119,14 +121,14 @@ impl State {
                 stored.r#override
             }
             Ok(stored) => {
-                log::info!(
+                tracing::info!(
                     "access list mode {configured}: the configuration was edited since {} was set at run time",
                     stored.r#override
                 );
                 configured
             }
             Err(error) => {
-                log::warn!(
+                tracing::warn!(
                     "{}: {error}; the configured access list mode {configured} counts",
                     path.display()
                 );

@@ -143,7 +143,7 @@ impl Writer {
     pub fn stop(self) {
         self.command(Command::Stop);
         if self.thread.join().is_err() {
-            log::error!("the writer panicked");
+            tracing::error!("the writer panicked");
         }
     }
 

@@ -94,7 +94,7 @@ impl Exports {
         match spawned {
             Ok(_) => Ok(chunks),
             Err(error) => {
-                log::warn!("full scrape: cannot start a thread: {error}");
+                tracing::warn!("full scrape: cannot start a thread: {error}");
                 Err(Refused::after(ONE_AT_A_TIME))
             }
         }
@@ -173,7 +173,7 @@ impl Export {
             Ok(()) => out.writer.finish(),
             Err(error) => {
                 if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::TimedOut) {
-                    log::warn!("full scrape: {error}");
+                    tracing::warn!("full scrape: {error}");
                 }
                 out.writer.fail(error);
             }

@@ -95,6 +95,6 @@ impl Tls {
 
 fn warn(identity: &Identity) {
     for complaint in &identity.complaints {
-        log::warn!("tls: {complaint}");
+        tracing::warn!("tls: {complaint}");
     }
 }

@@ -63,7 +63,7 @@ impl Kernel {
         super::log::relay(&mut ebpf)?;
         let pins = room.and_then(|claim| pin::pin_all(claim, &directory, &ebpf));
         if let Err(error) = &pins {
-            log::warn!(
+            tracing::warn!(
                 "{}: the maps aren't pinned, so tools don't find them: {error:#}",
                 directory.display()
             );
@@ -115,7 +115,7 @@ fn load_program(ebpf: &mut Ebpf, wanted: XdpAnswer) -> anyhow::Result<&'static s
     if wanted == XdpAnswer::All {
         match load_one(ebpf, names::PROGRAM) {
             Ok(()) => return Ok(names::PROGRAM),
-            Err(error) => log::warn!(
+            Err(error) => tracing::warn!(
                 "the kernel answers connects only, announces and scrapes are left to the sockets: {error:#}; a newer kernel may take the whole \
                  program, and xdp.answer = \"connect\" spares the attempt"
             ),
@@ -147,7 +147,7 @@ fn refusal(error: ProgramError) -> anyhow::Error {
         return anyhow::Error::new(error).context("loading the program");
     };
     let log = verifier_log.to_string();
-    log::debug!("the verifier's log:\n{log}");
+    tracing::debug!("the verifier's log:\n{log}");
     let statistics = ["processed ", "verification time ", "stack depth "];
     let verdict = log
         .lines()

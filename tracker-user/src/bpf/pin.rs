@@ -42,23 +42,23 @@ pub(super) fn make_room(directory: &Path, fresh: &dyn Fn() -> anyhow::Result<Ebp
         if name == names::COUNTERS {
             match same_shape(&path, name, fresh) {
                 Ok(None) => {
-                    log::info!(
+                    tracing::info!(
                         "{}: the counters of a tracker that didn't stop by itself go on",
                         path.display()
                     );
                     continue;
                 }
                 Ok(Some(difference)) => {
-                    log::warn!("{}: another layout ({difference}): removed", path.display())
+                    tracing::warn!("{}: another layout ({difference}): removed", path.display())
                 }
-                Err(error) => log::warn!("{}: not a map ({error:#}): removed", path.display()),
+                Err(error) => tracing::warn!("{}: not a map ({error:#}): removed", path.display()),
             }
         }
         fs::remove_file(&path).with_context(|| format!("removing {name}"))?;
         removed += 1;
     }
     if removed > 0 {
-        log::info!(
+        tracing::info!(
             "{}: {removed} maps removed that a tracker left which didn't stop by itself",
             directory.display()
         );
@@ -119,7 +119,7 @@ impl Drop for Pins {
             match fs::remove_file(pin) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => log::warn!("{}: {error}", pin.display()),
+                Err(error) => tracing::warn!("{}: {error}", pin.display()),
             }
         }
         if let Some(directory) = self.paths.first().and_then(|pin| pin.parent()) {

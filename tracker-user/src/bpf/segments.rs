@@ -159,7 +159,7 @@ impl Drop for KernelSegments {
         if let Some(maker) = self.maker.take()
             && maker.join().is_err()
         {
-            log::error!("the thread that makes the swarm table's memory panicked");
+            tracing::error!("the thread that makes the swarm table's memory panicked");
         }
     }
 }
@@ -213,7 +213,7 @@ impl Maker {
             let mut state = self.shared.lock();
             state.filling = false;
             if let Err(error) = filled {
-                log::error!("the kernel doesn't take a part of the swarm table's index: {error}");
+                tracing::error!("the kernel doesn't take a part of the swarm table's index: {error}");
                 state.unsettled = true;
             }
             match made {
@@ -284,7 +284,7 @@ fn warn_of_few_mappings(segments: u32) {
     if let Some(allowed) = allowed
         && allowed < segments.saturating_add(OTHER_MAPPINGS)
     {
-        log::warn!(
+        tracing::warn!(
             "swarm.max_torrents and swarm.max_peers allow a table of up to {segments} segments of 512 KiB, each of them a mapping, \
              and vm.max_map_count only {allowed} mappings: a very large swarm needs `sysctl vm.max_map_count={}`",
             segments.saturating_add(OTHER_MAPPINGS)

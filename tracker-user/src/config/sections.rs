@@ -132,16 +132,26 @@ choice! {
     }
 }
 
-impl From<LogLevel> for log::LevelFilter {
+impl From<LogLevel> for tracing::level_filters::LevelFilter {
     fn from(level: LogLevel) -> Self {
         match level {
-            LogLevel::Off => Self::Off,
-            LogLevel::Error => Self::Error,
-            LogLevel::Warn => Self::Warn,
-            LogLevel::Info => Self::Info,
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Trace => Self::Trace,
+            LogLevel::Off => Self::OFF,
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
         }
+    }
+}
+
+choice! {
+    /// How the log is written.
+    LogFormat {
+        /// A line for people.
+        Text = "text",
+        /// A JSON object a line.
+        Json = "json",
     }
 }
 

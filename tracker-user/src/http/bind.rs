@@ -34,7 +34,7 @@ pub fn bind_all(http: &Http) -> anyhow::Result<Vec<Listener>> {
         match bind(listen.0, http.worker_count(), http.request_timeout_s) {
             Ok(listener) => bound.push(listener),
             Err(error) if address == SocketAddr::from(([0u16; 8], address.port())) && no_ipv6(&error) => {
-                log::warn!(
+                tracing::warn!(
                     "{listen}: this machine has no IPv6; remove the address from http.listen to silence this"
                 );
             }

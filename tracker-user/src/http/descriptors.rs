@@ -31,16 +31,16 @@ pub fn provide(max_connections: u32, workers: usize, sockets: usize) -> u32 {
     });
     match raised {
         Ok(count) if count >= wanted => {
-            log::info!("file descriptors: at most {count}");
+            tracing::info!("file descriptors: at most {count}");
             max_connections
         }
         Ok(count) => {
             let fit = u32::try_from(count.saturating_sub(rest)).unwrap_or(u32::MAX).max(1);
-            log::warn!("{}", too_few(count, wanted, fit, max_connections));
+            tracing::warn!("{}", too_few(count, wanted, fit, max_connections));
             fit
         }
         Err(error) => {
-            log::warn!("file descriptors: the limit can't be read: {error}");
+            tracing::warn!("file descriptors: the limit can't be read: {error}");
             max_connections
         }
     }

@@ -41,7 +41,7 @@ pub fn bind_all(config: &Udp) -> anyhow::Result<Vec<Bound>> {
         match bind(address, workers, config.receive_buffer_bytes) {
             Ok(sockets) => bound.push(sockets),
             Err(error) if address == SocketAddr::from(([0u16; 8], address.port())) && no_ipv6(&error) => {
-                log::warn!(
+                tracing::warn!(
                     "udp {address}: this machine has no IPv6; remove the address from udp.addresses to silence this"
                 );
             }
@@ -99,12 +99,12 @@ fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 fn enlarge(socket: &Socket, address: SocketAddr, bytes: i32, report: bool) {
     let forced = sys::force_receive_buffer(socket, bytes);
     if forced.or_else(|_not_permitted| socket.set_recv_buffer_size(bytes as usize)).is_err() {
-        log::debug!("udp {address}: the receive buffer stays as it is");
+        tracing::debug!("udp {address}: the receive buffer stays as it is");
     }
     // The kernel doubles what it is asked for, and cuts it silently at net.core.rmem_max.
     let real = socket.recv_buffer_size().unwrap_or(0) / 2;
     if report && real < bytes as usize {
-        log::info!(
+        tracing::info!(
             "udp {address}: receive buffer of {real} bytes instead of {bytes}; for more: sysctl -w net.core.rmem_max={bytes}"
         );
     }

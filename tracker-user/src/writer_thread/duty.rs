@@ -102,7 +102,7 @@ impl Duty {
                 matches!(command, Err(TryRecvError::Empty)) && inflow.is_empty()
             });
             if let Err(error) = slept {
-                log::error!("the writer of the swarm table sleeps without being woken: {error}");
+                tracing::error!("the writer of the swarm table sleeps without being woken: {error}");
                 thread::sleep(SLICE);
             }
         }
@@ -147,7 +147,7 @@ impl Duty {
             return true;
         }
         if dropping.dropped > 0 {
-            log::info!(
+            tracing::info!(
                 "tracked torrents dropped, since the access list doesn't allow them any more: {}",
                 dropping.dropped
             );
@@ -169,7 +169,7 @@ impl Duty {
         self.grow_after = Millis(now.0 + NO_MEMORY_MS);
         if self.complain_after <= now {
             self.complain_after = Millis(now.0 + COMPLAIN_EVERY_MS);
-            log::warn!("{failure}; new torrents and peers are answered but not remembered");
+            tracing::warn!("{failure}; new torrents and peers are answered but not remembered");
         }
         false
     }
