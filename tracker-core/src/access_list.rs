@@ -193,7 +193,7 @@ impl AccessList {
 }
 
 /// The lines of a list file that say something, without comments and surrounding space, with their numbers.
-pub(crate) fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
     // A byte order mark is what some editors put in front of a text file; it is no part of the first line.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     text.lines().enumerate().filter_map(|(index, line)| {

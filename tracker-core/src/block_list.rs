@@ -3,6 +3,7 @@
 //! One CIDR or address a line. The socket workers ask [`BlockList::blocks`], a binary search in merged ranges; the kernel gets the networks
 //! themselves.
 
+use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use tracker_common::connection_id::Address;
@@ -15,7 +16,7 @@ use crate::access_list::{BadLine, entries};
 pub struct BadNetwork(String);
 
 /// An IPv4 or IPv6 network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network {
     /// Its first address: the bits behind the prefix are zero.
     pub address: IpAddr,
@@ -59,6 +60,16 @@ impl Network {
     fn v4(address: Ipv4Addr, prefix_len: u8) -> Self {
         let mask = u32::MAX.checked_shl(32 - u32::from(prefix_len)).unwrap_or(0);
         Self { address: IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask)), prefix_len }
+    }
+}
+
+/// As [`Network::parse`] reads it; a single address without its prefix length.
+impl Display for Network {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match (self.address, self.prefix_len) {
+            (IpAddr::V4(_), 32) | (IpAddr::V6(_), 128) => write!(out, "{}", self.address),
+            (address, prefix_len) => write!(out, "{address}/{prefix_len}"),
+        }
     }
 }
 
@@ -229,6 +240,13 @@ mod tests {
         ] {
             let error = BlockList::parse(&format!("10.0.0.0/8\n{bad}\n")).unwrap_err().to_string();
             assert!(error.starts_with(&format!("line 2: \"{bad}\"")), "{error}");
+        }
+    }
+
+    #[test]
+    fn networks_are_shown_as_they_are_read() {
+        for text in ["192.0.2.0/24", "192.0.2.7", "0.0.0.0/0", "2001:db8::/32", "2001:db8::1", "::/0"] {
+            assert_eq!(Network::parse(text).unwrap().to_string(), text);
         }
     }
 

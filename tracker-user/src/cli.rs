@@ -91,11 +91,32 @@ pub enum ConfigCommand {
 /// `tracker-user map …`.
 #[derive(Debug, Subcommand)]
 pub enum MapCommand {
-    /// The list of allowed or denied torrents
+    /// The list of allowed or denied torrents; also while no tracker runs
     #[command(subcommand)]
     Access(AccessCommand),
+    /// The list of networks that get no answer; also while no tracker runs
+    #[command(subcommand)]
+    Block(BlockCommand),
     /// What was answered, passed and dropped, and the size of the swarm
     Stats(StatsArgs),
+    /// What the swarm table knows of a torrent
+    Torrent {
+        /// Its info hash (40 or 64 hexadecimal digits)
+        #[arg(value_name = "HASH")]
+        hash: String,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// The torrents with most peers
+    Top {
+        /// How many, 1 to 10000
+        #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        torrents: u32,
+        /// Print JSON instead of a table
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// How `map stats` prints.
@@ -104,6 +125,9 @@ pub struct StatsArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
+    /// Print what changes each second again and again, or every so many seconds, until Ctrl-C; with --json one object a line
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub watch: Option<u32>,
 }
 
 /// `tracker-user map access …`.
@@ -111,21 +135,23 @@ pub struct StatsArgs {
 pub enum AccessCommand {
     /// Add info hashes (40 or 64 hexadecimal digits)
     Add {
-        /// The info hashes
+        /// The info hashes; - reads them from standard input, one a line
         #[arg(required = true, value_name = "HASH")]
         hashes: Vec<String>,
     },
     /// Remove info hashes
     Remove {
-        /// The info hashes
+        /// The info hashes; - reads them from standard input, one a line
         #[arg(required = true, value_name = "HASH")]
         hashes: Vec<String>,
     },
     /// Print the listed info hashes
     List,
-    /// Replace the list by the hashes of a file
+    /// Print how many are listed
+    Count,
+    /// Replace the list by the hashes of a file, all at once
     Load {
-        /// One info hash a line; blank lines and # comments are ignored
+        /// One info hash a line; blank lines and # comments are ignored; - reads standard input
         file: PathBuf,
     },
     /// Remove all info hashes
@@ -135,6 +161,34 @@ pub enum AccessCommand {
         /// off, deny or allow; nothing: print the mode
         mode: Option<AccessMode>,
     },
+}
+
+/// `tracker-user map block …`.
+#[derive(Debug, Subcommand)]
+pub enum BlockCommand {
+    /// Block addresses or networks, such as 192.0.2.0/24 or 2001:db8::/32
+    Add {
+        /// The networks; - reads them from standard input, one a line
+        #[arg(required = true, value_name = "CIDR")]
+        networks: Vec<String>,
+    },
+    /// Take networks off the list; they have to be named as they were added
+    Remove {
+        /// The networks; - reads them from standard input, one a line
+        #[arg(required = true, value_name = "CIDR")]
+        networks: Vec<String>,
+    },
+    /// Print the blocked networks
+    List,
+    /// Print how many are blocked
+    Count,
+    /// Replace the list by the networks of a file
+    Load {
+        /// One network a line; blank lines and # comments are ignored; - reads standard input
+        file: PathBuf,
+    },
+    /// Block nobody any more
+    Clear,
 }
 
 impl Cli {
@@ -208,7 +262,19 @@ mod tests {
             Some(Command::Map(MapCommand::Access(AccessCommand::Mode { mode: Some(AccessMode::Allow) })))
         ));
         let cli = parse("tracker-user map stats --json -c x.toml");
-        assert!(matches!(cli.command, Some(Command::Map(MapCommand::Stats(StatsArgs { json: true })))));
+        assert!(matches!(
+            cli.command,
+            Some(Command::Map(MapCommand::Stats(StatsArgs { json: true, watch: None })))
+        ));
+    }
+
+    #[test]
+    fn watching_has_an_interval_of_its_own_or_a_second() {
+        for (line, wanted) in [("--watch", 1), ("--watch 5", 5), ("--watch --json", 1)] {
+            let cli = parse(&format!("tracker-user map stats {line}"));
+            let Some(Command::Map(MapCommand::Stats(arguments))) = cli.command else { panic!("{line}") };
+            assert_eq!(arguments.watch, Some(wanted), "{line}");
+        }
     }
 
     #[test]

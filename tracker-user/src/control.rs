@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::AccessMode;
 use crate::daemon::Event;
 use crate::stats::Stats;
+use crate::swarms::SwarmCounts;
 
 /// What can be asked of a running tracker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,13 +46,48 @@ pub enum Request {
     },
     /// Empties the access list.
     AccessClear,
+    /// Tells how many torrents are listed.
+    AccessCount,
     /// Tells or sets what the access list means.
     AccessMode {
         /// The new mode; none: only tell.
         mode: Option<AccessMode>,
     },
+    /// Adds networks to the block list.
+    BlockAdd {
+        /// Addresses or networks.
+        networks: Vec<String>,
+    },
+    /// Removes networks from the block list.
+    BlockRemove {
+        /// Addresses or networks.
+        networks: Vec<String>,
+    },
+    /// Tells the block list.
+    BlockList,
+    /// Replaces the block list.
+    BlockLoad {
+        /// What errors call the file.
+        name: String,
+        /// Its text.
+        text: String,
+    },
+    /// Empties the block list.
+    BlockClear,
+    /// Tells how many networks are listed.
+    BlockCount,
     /// Tells the statistics.
     Stats,
+    /// Tells what the swarm table knows of a torrent.
+    Torrent {
+        /// Its info hash in hexadecimal.
+        hash: String,
+    },
+    /// Tells the largest swarms.
+    Top {
+        /// How many.
+        torrents: u32,
+    },
 }
 
 /// What the tracker answers.
@@ -60,15 +96,55 @@ pub enum Request {
 pub enum Response {
     /// It is done; a sentence about it.
     Done(String),
-    /// The access list, sorted.
-    Hashes(Vec<String>),
+    /// Some lines of a list; more responses follow.
+    Entries(Vec<String>),
+    /// All lines of a list have been told.
+    End,
+    /// How many there are.
+    Count(u64),
     /// The mode of the access list.
     Mode(AccessMode),
     /// The statistics.
     Stats(Box<Stats>),
+    /// Torrents with their counts.
+    Torrents(Vec<SwarmCounts>),
     /// Nothing was changed, and why.
     Error(String),
 }
+
+/// An answer as the main loop gives it; what takes long is made by the thread that writes it.
+pub enum Answer {
+    /// At hand.
+    Now(Response),
+    /// Made when it is written.
+    Later(Box<dyn FnOnce() -> Response + Send>),
+    /// The lines of a list.
+    Entries(Box<dyn Iterator<Item = String> + Send>),
+}
+
+impl Answer {
+    /// Makes the responses, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// Those of `write`.
+    pub fn write<E>(self, mut write: impl FnMut(Response) -> Result<(), E>) -> Result<(), E> {
+        match self {
+            Self::Now(response) => write(response),
+            Self::Later(make) => write(make()),
+            Self::Entries(mut entries) => loop {
+                let some: Vec<String> = entries.by_ref().take(ENTRIES_AT_ONCE).collect();
+                if some.is_empty() {
+                    return write(Response::End);
+                }
+                write(Response::Entries(some))?;
+            },
+        }
+    }
+}
+
+/// Lines of a list in one response.
+const ENTRIES_AT_ONCE: usize = 4096;
 
 /// The longest request: an access list of 3 million torrents.
 const MAX_REQUEST_BYTES: u64 = 128 << 20;
@@ -79,25 +155,42 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long no client is taken after one couldn't be.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Asks the running tracker.
+/// Whether no tracker runs that could be asked: nobody listens on the socket, and nothing forbids to look.
+pub fn nobody_listens(socket: &Path) -> bool {
+    let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused];
+    UnixStream::connect(socket).is_err_and(|error| nobody.contains(&error.kind()))
+}
+
+/// Asks the running tracker; `take` gets its responses, one unless it is a list. `progress` is told how many bytes of how many are sent.
 ///
 /// # Errors
 ///
-/// No tracker listens on the socket, it may not be used, or it refuses the request.
-pub fn ask(socket: &Path, request: &Request) -> anyhow::Result<Response> {
+/// No tracker listens on the socket, it may not be used, or it refuses the request; what `take` says.
+pub fn ask(
+    socket: &Path,
+    request: &Request,
+    mut progress: impl FnMut(usize, usize),
+    mut take: impl FnMut(Response) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let stream = UnixStream::connect(socket).map_err(|error| no_tracker(socket, &error))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
-    (&stream).write_all(&line).context("control socket: request")?;
-    let mut answer = String::new();
-    BufReader::new(&stream).read_line(&mut answer).context("control socket: answer")?;
-    if answer.is_empty() {
-        bail!("control socket {}: the tracker stopped before it answered", socket.display());
+    let mut sent = 0;
+    for part in line.chunks(1 << 20) {
+        (&stream).write_all(part).context("control socket: request")?;
+        sent += part.len();
+        progress(sent, line.len());
     }
-    match serde_json::from_str(&answer).context("control socket: answer of another version")? {
-        Response::Error(reason) => Err(anyhow!(reason)),
-        response => Ok(response),
+    for answer in BufReader::new(&stream).lines() {
+        let answer = answer.context("control socket: answer")?;
+        match serde_json::from_str(&answer).context("control socket: answer of another version")? {
+            Response::Error(reason) => bail!(reason),
+            Response::End => return Ok(()),
+            response @ Response::Entries(_) => take(response)?,
+            response => return take(response),
+        }
     }
+    bail!("control socket {}: the tracker stopped before it answered", socket.display());
 }
 
 fn no_tracker(socket: &Path, error: &io::Error) -> anyhow::Error {
@@ -203,20 +296,22 @@ fn carry(stream: &UnixStream, events: &Sender<Event>) -> io::Result<()> {
         if line.is_empty() {
             return Ok(());
         }
-        let response = match serde_json::from_slice(&line) {
+        let answer = match serde_json::from_slice(&line) {
             Ok(request) => {
-                let (reply, answer): (SyncSender<Response>, _) = sync_channel(1);
+                let (reply, answer): (SyncSender<Answer>, _) = sync_channel(1);
                 let sent = events.send(Event::Request(request, reply));
                 match sent.ok().and_then(|()| answer.recv().ok()) {
-                    Some(response) => response,
-                    None => Response::Error("the tracker is stopping".to_owned()),
+                    Some(answer) => answer,
+                    None => Answer::Now(Response::Error("the tracker is stopping".to_owned())),
                 }
             }
-            Err(error) => Response::Error(format!("not a request of this version: {error}")),
+            Err(error) => Answer::Now(Response::Error(format!("not a request of this version: {error}"))),
         };
-        let mut line = serde_json::to_vec(&response)?;
-        line.push(b'\n');
-        (&mut &*stream).write_all(&line)?;
+        answer.write(|response| -> io::Result<()> {
+            let mut line = serde_json::to_vec(&response)?;
+            line.push(b'\n');
+            (&mut &*stream).write_all(&line)
+        })?;
     }
 }
 
@@ -224,6 +319,20 @@ fn carry(stream: &UnixStream, events: &Sender<Event>) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;
+
+    fn ask(path: &Path, request: &Request) -> anyhow::Result<Vec<Response>> {
+        let mut responses = Vec::new();
+        super::ask(
+            path,
+            request,
+            |_, _| {},
+            |response| {
+                responses.push(response);
+                Ok(())
+            },
+        )?;
+        Ok(responses)
+    }
 
     fn directory() -> tempfile::TempDir {
         tempfile::tempdir().expect("a temporary directory")
@@ -240,15 +349,16 @@ mod tests {
             for event in requests.iter().take(2) {
                 let Event::Request(request, reply) = event else { panic!("only requests are sent") };
                 let response = match request {
-                    Request::AccessAdd { hashes } => Response::Hashes(hashes),
-                    _ => Response::Error("no".to_owned()),
+                    Request::AccessAdd { hashes } => Answer::Entries(Box::new(hashes.into_iter())),
+                    _ => Answer::Now(Response::Error("no".to_owned())),
                 };
                 reply.send(response).expect("the client waits");
             }
         });
-        let hashes = vec!["aa".to_owned()];
-        let response = ask(&path, &Request::AccessAdd { hashes: hashes.clone() }).expect("it is answered");
-        assert_eq!(response, Response::Hashes(hashes));
+        let hashes: Vec<String> = (0..=ENTRIES_AT_ONCE).map(|number| number.to_string()).collect();
+        let responses = ask(&path, &Request::AccessAdd { hashes: hashes.clone() }).expect("it is answered");
+        let (first, last) = hashes.split_at(ENTRIES_AT_ONCE);
+        assert_eq!(responses, [first, last].map(|part| Response::Entries(part.to_vec())));
         assert_eq!(ask(&path, &Request::Stats).expect_err("it is refused").to_string(), "no");
         main_loop.join().expect("it ends");
     }

@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use tracker_common::counters::Counters;
 use tracker_common::settings::Endpoints;
+use tracker_core::access_list::parse_info_hash;
 
 use crate::bpf::Kernel;
 use crate::config::Config;
-use crate::control::{self, Request, Response};
+use crate::control::{self, Answer, Request, Response};
 use crate::http::{self, Http};
 use crate::in_kernel::{self, Served};
 use crate::interface::Interface;
@@ -30,6 +31,7 @@ use crate::ready::{self, Listens};
 use crate::signals;
 use crate::state::State;
 use crate::stats::{self, Stats};
+use crate::swarms::{self, SwarmCounts};
 use crate::udp::bind::{self, Bound};
 use crate::udp::worker::{self, Tally, WorkerContext};
 use crate::writer_thread::Writer;
@@ -41,7 +43,7 @@ pub enum Event {
     /// A signal to reload lists and certificate, by name.
     Reload(&'static str),
     /// A request over the control socket, and where its answer goes.
-    Request(Request, SyncSender<Response>),
+    Request(Request, SyncSender<Answer>),
     /// A thread that the tracker can't do without has ended, and why.
     Failed(String),
 }
@@ -90,7 +92,10 @@ impl Daemon {
         let control = listen(config)?;
         let state = State::open(&config.state_directory);
         let keys = state.connection_id_keys()?;
+        // A command line that found nobody on the control socket may be changing the lists; with the socket there, it asks us.
+        let lock = state.lock().ok();
         let lists = Lists::load(config, state)?;
+        drop(lock);
         let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
         let (table, ring) = in_kernel::table(&mut kernel, config)?;
         let sockets: usize = bound.iter().map(|bound| bound.sockets.len()).sum();
@@ -244,17 +249,40 @@ impl Daemon {
         Ok(())
     }
 
-    fn answer(&mut self, request: Request) -> Response {
-        if request == Request::Stats {
-            return Response::Stats(Box::new(self.stats()));
+    fn answer(&mut self, request: Request) -> Answer {
+        let answered = match request {
+            Request::Stats => Ok(Answer::Now(Response::Stats(Box::new(self.stats())))),
+            Request::Torrent { hash } => self.torrent(&hash),
+            Request::Top { torrents } => Ok(self.largest_swarms(torrents)),
+            request => self.answer_about_lists(request),
+        };
+        answered.unwrap_or_else(|error| Answer::Now(Response::Error(format!("{error:#}"))))
+    }
+
+    fn answer_about_lists(&mut self, request: Request) -> anyhow::Result<Answer> {
+        let lock = self.lists.lock();
+        let (changed, answer) = self.lists.answer(request, self.kernel.as_mut())?;
+        drop(lock);
+        if changed {
+            self.lists_changed()?;
         }
-        let answered = self.lists.answer(request, self.kernel.as_mut()).and_then(|(changed, response)| {
-            if changed {
-                self.lists_changed()?;
-            }
-            Ok(response)
-        });
-        answered.unwrap_or_else(|error| Response::Error(format!("{error:#}")))
+        Ok(answer)
+    }
+
+    fn torrent(&self, hash: &str) -> anyhow::Result<Answer> {
+        let info_hash = parse_info_hash(hash)?;
+        let counts = self.writer.reader().scrape(&info_hash);
+        let counts = SwarmCounts::new(&info_hash, counts, &self.lists.access());
+        Ok(Answer::Now(Response::Torrents(vec![counts])))
+    }
+
+    fn largest_swarms(&self, torrents: u32) -> Answer {
+        let (reader, access) = (self.writer.reader(), self.lists.access());
+        Answer::Later(Box::new(move || {
+            let largest = swarms::largest(reader.torrents(), torrents as usize);
+            let counts = |(info_hash, counts)| SwarmCounts::new(&info_hash, counts, &access);
+            Response::Torrents(largest.into_iter().map(counts).collect())
+        }))
     }
 
     fn stats(&self) -> Stats {

@@ -11,7 +11,7 @@
 //!   [`interface`], [`privileges`]: what it can be attached to, and by whom.
 //! - [`lists`]: the access list and the block list, in files, in the sockets' sets and in the kernel; [`state`]: what else survives a
 //!   restart.
-//! - [`control`], [`stats`], [`signals`], [`ready`], [`log`]: how the running tracker is asked, and what it tells.
+//! - [`control`], [`stats`], [`signals`], [`swarms`], [`ready`], [`log`]: how the running tracker is asked, and what it tells.
 //!
 //! Threads: the main loop (owner of lists, maps and links; the only one that changes what operators see), one worker a UDP socket, HTTP's workers,
 //! the writer, one that makes the swarm table's memory ahead of it (where a program reads the table), one for signals, one for the
@@ -52,6 +52,7 @@ pub mod ready;
 pub mod signals;
 pub mod state;
 pub mod stats;
+pub mod swarms;
 pub mod tls_command;
 pub mod udp;
 pub mod writer_thread;

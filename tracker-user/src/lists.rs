@@ -1,15 +1,16 @@
 //! The access list and the block list: in their files, in the sets of the socket workers, and in the kernel.
 //!
-//! Owned by the main loop of `daemon`. Invariant: what is answered as done is in all three places, and what is refused has changed
-//! none. Workers see a list change as a whole, by [`SharedLists`]. The text of the access list's file is edited line by line, so that its
-//! comments stay. Tests are below.
+//! Owned by the main loop of `daemon`; while no tracker runs, by a command line that edits the files. Invariant: what is answered as done is in all
+//! three places, and what is refused has changed none. Workers see a list change as a whole, by [`SharedLists`]. Who reads or writes the
+//! files has [`State::lock`], so that a command line and a tracker that is just starting don't overwrite each other's changes. Tests are
+//! below.
+//!
+//! - `file`: where a list's text is; `text`: its edits, line by line, so that its comments stay.
+//! - `in_kernel`: the lists in the program's maps.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -18,17 +19,20 @@ use tracker_common::settings::access_mode;
 use tracker_common::wire::InfoHash;
 use tracker_core::SharedLists;
 use tracker_core::access_list::{AccessList, Mode, format_info_hash, parse_info_hash};
-use tracker_core::block_list::BlockList;
+use tracker_core::block_list::{BlockList, Network};
 
-use crate::bpf::{Kernel, Prefix};
+use crate::bpf::Kernel;
 use crate::config::{AccessMode, Config};
-use crate::control::{Request, Response};
-use crate::state::{State, replace_file};
+use crate::control::{Answer, Request, Response};
+use crate::state::State;
 use crate::stats;
 
+mod file;
+mod in_kernel;
 mod text;
 
-use text::{with_hashes, without};
+use file::ListFile;
+use in_kernel::{Edit, change_access, replace_access, replace_block};
 
 /// Both lists, with the files they come from.
 #[derive(Debug)]
@@ -36,36 +40,28 @@ pub struct Lists {
     shared: Arc<SharedLists>,
     state: State,
     configured_mode: AccessMode,
-    access_path: PathBuf,
-    block_path: Option<PathBuf>,
-}
-
-/// What a change of the access list is for the kernel's map.
-enum Edit<'a> {
-    Add(&'a [InfoHash]),
-    Remove(&'a [InfoHash]),
-    Whole,
+    access_file: ListFile,
+    block_file: ListFile,
 }
 
 impl Lists {
-    /// Reads both lists.
+    /// Reads both lists. The caller has the state directory's lock, if there can be one.
     ///
     /// # Errors
     ///
     /// A bad line; a file that is missing although the configuration needs it.
     pub fn load(config: &Config, state: State) -> anyhow::Result<Self> {
         let configured_mode = config.access_list.mode;
-        let access_path = match config.access_list.path.as_os_str().is_empty() {
-            true => state.file("access-list.txt"),
-            false => config.access_list.path.clone(),
-        };
-        let block_path = Some(config.block_list.path.clone()).filter(|path| !path.as_os_str().is_empty());
+        let access_file = ListFile::new("access list", &config.access_list.path, &state, "access-list.txt");
+        let block_file = ListFile::new("block list", &config.block_list.path, &state, "block-list.txt");
+        access_file.tidy();
+        block_file.tidy();
         let mode = state.access_mode(configured_mode);
-        let access = read_access(&access_path, mode.into())?;
-        let block = read_block(block_path.as_deref())?;
+        let access = read_access(&access_file, mode.into())?;
+        let block = read_block(&block_file)?;
         let shared =
             SharedLists { access: ArcSwap::from_pointee(access), block: ArcSwap::from_pointee(block) };
-        Ok(Self { shared: Arc::new(shared), state, configured_mode, access_path, block_path })
+        Ok(Self { shared: Arc::new(shared), state, configured_mode, access_file, block_file })
     }
 
     /// The lists as the workers see them.
@@ -78,6 +74,11 @@ impl Lists {
         self.shared.access.load_full()
     }
 
+    /// The block list as it is.
+    pub fn block(&self) -> Arc<BlockList> {
+        self.shared.block.load_full()
+    }
+
     /// Writes both lists into the kernel's maps.
     ///
     /// # Errors
@@ -85,16 +86,17 @@ impl Lists {
     /// What the kernel says.
     pub fn fill(&self, kernel: &mut Kernel) -> anyhow::Result<()> {
         replace_access(kernel, &self.access())?;
-        replace_block(kernel, &self.shared.block.load())
+        replace_block(kernel, &self.block())
     }
 
     /// Reads both files again. A list whose file can't be read, or has a bad line, stays as it is. One sentence or error for each.
     pub fn reload(&self, mut kernel: Option<&mut Kernel>) -> Vec<anyhow::Result<String>> {
+        let _lock = self.lock();
         vec![self.reload_access(kernel.as_deref_mut()), self.reload_block(kernel)]
     }
 
     fn reload_access(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
-        let list = read_access(&self.access_path, self.access().mode())?;
+        let list = read_access(&self.access_file, self.access().mode())?;
         if let Some(kernel) = kernel {
             replace_access(kernel, &list)?;
         }
@@ -104,7 +106,7 @@ impl Lists {
     }
 
     fn reload_block(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
-        let list = read_block(self.block_path.as_deref())?;
+        let list = read_block(&self.block_file)?;
         if let Some(kernel) = kernel {
             replace_block(kernel, &list)?;
         }
@@ -113,73 +115,90 @@ impl Lists {
         Ok(sentence)
     }
 
-    /// Does what a request about the access list says; whether something was changed, and the answer.
+    /// Keeps the command line of a stopped tracker away from the files. A tracker whose state directory can't be written goes without.
+    pub fn lock(&self) -> Option<fs::File> {
+        let lock = self.state.lock();
+        lock.inspect_err(|error| tracing::debug!("{}: {error}", self.state.file("lock").display())).ok()
+    }
+
+    /// Does what a request about the lists says; whether something was changed, and the answer. The caller has [`Lists::lock`].
     ///
     /// # Errors
     ///
     /// Why nothing was changed.
-    pub fn answer(&self, request: Request, kernel: Option<&mut Kernel>) -> anyhow::Result<(bool, Response)> {
-        match request {
-            Request::AccessAdd { hashes } => self.add(&hashes, kernel),
-            Request::AccessRemove { hashes } => self.remove(&hashes, kernel),
-            Request::AccessLoad { name, text } => self.replace(&name, text, kernel),
-            Request::AccessClear => self.clear(kernel),
+    pub fn answer(&self, request: Request, kernel: Option<&mut Kernel>) -> anyhow::Result<(bool, Answer)> {
+        let told = |response| Ok((false, Answer::Now(response)));
+        let changed = match request {
+            Request::AccessAdd { hashes } => self.add_access(&hashes, kernel),
+            Request::AccessRemove { hashes } => self.remove_access(&hashes, kernel),
+            Request::AccessLoad { name, text } => self.load_access(&name, &text, kernel),
+            Request::AccessClear => self.clear_access(kernel),
             Request::AccessMode { mode: Some(mode) } => self.set_mode(mode),
-            Request::AccessMode { mode: None } => Ok((false, Response::Mode(self.access().mode().into()))),
+            Request::AccessMode { mode: None } => return told(Response::Mode(self.access().mode().into())),
+            Request::AccessCount => return told(Response::Count(self.access().len() as u64)),
             Request::AccessList => {
-                let hashes = self.access().sorted().iter().map(format_info_hash).collect();
-                Ok((false, Response::Hashes(hashes)))
+                let list = self.access();
+                // Sorted by whoever writes the answer: the main loop has other things to do.
+                let entries = std::iter::once(list).flat_map(|list| list.sorted());
+                return Ok((false, Answer::Entries(Box::new(entries.map(|hash| format_info_hash(&hash))))));
             }
-            Request::Stats => bail!("not a question about the lists"),
-        }
+            Request::BlockAdd { networks } => self.add_block(&networks, kernel),
+            Request::BlockRemove { networks } => self.remove_block(&networks, kernel),
+            Request::BlockLoad { name, text } => self.load_block(&name, &text, kernel),
+            Request::BlockClear => self.clear_block(kernel),
+            Request::BlockCount => return told(Response::Count(self.block().len() as u64)),
+            Request::BlockList => {
+                let entries = std::iter::once(self.block()).flat_map(|list| list.networks().to_vec());
+                return Ok((false, Answer::Entries(Box::new(entries.map(|network| network.to_string())))));
+            }
+            Request::Stats | Request::Torrent { .. } | Request::Top { .. } => {
+                bail!("not a question about the lists")
+            }
+        };
+        changed.map(|sentence| (true, Answer::Now(Response::Done(sentence))))
     }
 
-    fn add(&self, hashes: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<(bool, Response)> {
-        let hashes = parse_all(hashes)?;
+    fn add_access(&self, hashes: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+        let hashes = parse_hashes(hashes)?;
         let mut list = AccessList::clone(&self.access());
         let added = hashes.iter().filter(|hash| list.insert(**hash)).count();
-        let old_text = self.text()?;
-        self.commit(&old_text, &with_hashes(&old_text, &hashes), list, &Edit::Add(&hashes), kernel)?;
-        let already = hashes.len() - added;
-        Ok(self.done(&format!("{added} added, {already} listed already")))
+        let old_text = self.access_file.text()?;
+        let text = text::with(&old_text, parse_hash, &hashes, format_info_hash);
+        self.commit_access(&old_text, &text, list, &Edit::Add(&hashes), kernel)?;
+        Ok(self.access_now(&format!("{added} added, {} listed already", hashes.len() - added)))
     }
 
-    fn remove(&self, hashes: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<(bool, Response)> {
-        let hashes = parse_all(hashes)?;
+    fn remove_access(&self, hashes: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+        let hashes = parse_hashes(hashes)?;
         let mut list = AccessList::clone(&self.access());
         let removed = hashes.iter().filter(|hash| list.remove(hash)).count();
-        let old_text = self.text()?;
+        let old_text = self.access_file.text()?;
         let gone: HashSet<&InfoHash> = hashes.iter().collect();
-        let text = without(&old_text, |hash| gone.contains(hash));
-        self.commit(&old_text, &text, list, &Edit::Remove(&hashes), kernel)?;
-        let unlisted = hashes.len() - removed;
-        Ok(self.done(&format!("{removed} removed, {unlisted} not listed")))
+        let text = text::without(&old_text, parse_hash, |hash| gone.contains(hash));
+        self.commit_access(&old_text, &text, list, &Edit::Remove(&hashes), kernel)?;
+        Ok(self.access_now(&format!("{removed} removed, {} not listed", hashes.len() - removed)))
     }
 
-    fn replace(
-        &self,
-        name: &str,
-        text: String,
-        kernel: Option<&mut Kernel>,
-    ) -> anyhow::Result<(bool, Response)> {
-        let list = AccessList::parse(self.access().mode(), &text)
+    fn load_access(&self, name: &str, text: &str, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+        let list = AccessList::parse(self.access().mode(), text)
             .map_err(|bad| anyhow!("{name}:{}: {}", bad.line, bad.reason))?;
-        self.commit(&self.text()?, &text, list, &Edit::Whole, kernel)?;
-        Ok(self.done("loaded"))
+        self.commit_access(&self.access_file.text()?, text, list, &Edit::Whole, kernel)?;
+        Ok(self.access_now("loaded"))
     }
 
-    fn clear(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<(bool, Response)> {
-        let old_text = self.text()?;
+    fn clear_access(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+        let old_text = self.access_file.text()?;
         let list = AccessList::new(self.access().mode());
-        self.commit(&old_text, &without(&old_text, |_| true), list, &Edit::Whole, kernel)?;
-        Ok(self.done("cleared"))
+        let text = text::without(&old_text, parse_hash, |_| true);
+        self.commit_access(&old_text, &text, list, &Edit::Whole, kernel)?;
+        Ok(self.access_now("cleared"))
     }
 
     /// The kernel's switch is written by the caller, who owns the settings.
-    fn set_mode(&self, mode: AccessMode) -> anyhow::Result<(bool, Response)> {
+    fn set_mode(&self, mode: AccessMode) -> anyhow::Result<String> {
         // A mode that needs the file must find one at the next start.
-        if !self.access_path.exists() {
-            self.write(&self.text()?)?;
+        if !self.access_file.exists() {
+            self.access_file.write("", &self.state)?;
         }
         self.state
             .set_access_mode(self.configured_mode, mode)
@@ -187,19 +206,16 @@ impl Lists {
         let mut list = AccessList::clone(&self.access());
         list.set_mode(mode.into());
         self.shared.access.store(Arc::new(list));
-        Ok(self.done(&format!("mode {mode}")))
+        Ok(self.access_now(&format!("mode {mode}")))
     }
 
-    fn done(&self, what: &str) -> (bool, Response) {
+    fn access_now(&self, what: &str) -> String {
         let list = self.access();
-        (
-            true,
-            Response::Done(format!("{what}; {} listed, mode {}", count(list.len(), "torrent"), list.mode())),
-        )
+        format!("{what}; {} listed, mode {}", count(list.len(), "torrent"), list.mode())
     }
 
     /// Changes file, kernel and workers' set, in this order: what can fail comes first, and is taken back.
-    fn commit(
+    fn commit_access(
         &self,
         old_text: &str,
         text: &str,
@@ -207,48 +223,78 @@ impl Lists {
         edit: &Edit<'_>,
         kernel: Option<&mut Kernel>,
     ) -> anyhow::Result<()> {
-        if text != old_text || !self.access_path.exists() {
-            self.write(text)?;
+        if text != old_text || !self.access_file.exists() {
+            self.access_file.write(text, &self.state)?;
         }
         if let Some(kernel) = kernel
             && let Err(error) = change_access(kernel, &list, edit)
         {
-            let restored = self.write(old_text).and_then(|()| replace_access(kernel, &self.access()));
-            return Err(match restored {
-                Ok(()) => error.context("the kernel refused the change"),
-                Err(second) => {
-                    error.context(format!("the kernel refused the change, and taking it back: {second:#}"))
-                }
-            });
+            let back = self.access_file.write(old_text, &self.state);
+            return Err(refused(error, back.and_then(|()| replace_access(kernel, &self.access()))));
         }
         self.shared.access.store(Arc::new(list));
         Ok(())
     }
 
-    fn text(&self) -> anyhow::Result<String> {
-        match fs::read_to_string(&self.access_path) {
-            Ok(text) => Ok(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(error) => Err(error).with_context(|| format!("access list {}", self.access_path.display())),
-        }
+    fn add_block(&self, networks: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+        let networks = parse_networks(networks)?;
+        let old = self.block();
+        let list: BlockList = old.networks().iter().chain(&networks).copied().collect();
+        let added = list.len() - old.len();
+        let old_text = self.block_file.text()?;
+        let text = text::with(&old_text, parse_network, &networks, Network::to_string);
+        self.commit_block(&old_text, &text, list, kernel)?;
+        Ok(self.block_now(&format!("{added} added, {} listed already", networks.len() - added)))
     }
 
-    fn write(&self, text: &str) -> anyhow::Result<()> {
-        // A link is followed, so that the rename doesn't replace it by a file.
-        let path = fs::canonicalize(&self.access_path).unwrap_or_else(|_missing| self.access_path.clone());
-        let mode = fs::metadata(&path).map_or(0o640, |metadata| metadata.permissions().mode() & 0o777);
-        let write = || -> io::Result<()> {
-            if self.access_path.starts_with(self.state.file("")) {
-                self.state.make_directory()?;
-            }
-            replace_file(&path, text.as_bytes(), mode)
-        };
-        write().with_context(|| {
-            format!(
-                "access list {}: the file and its directory have to be writable for the tracker",
-                path.display()
-            )
-        })
+    fn remove_block(&self, networks: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+        let gone: HashSet<Network> = parse_networks(networks)?.into_iter().collect();
+        let old = self.block();
+        let list: BlockList =
+            old.networks().iter().filter(|network| !gone.contains(network)).copied().collect();
+        let removed = old.len() - list.len();
+        let old_text = self.block_file.text()?;
+        let text = text::without(&old_text, parse_network, |network| gone.contains(network));
+        self.commit_block(&old_text, &text, list, kernel)?;
+        Ok(self.block_now(&format!("{removed} removed, {} not listed", gone.len() - removed)))
+    }
+
+    fn load_block(&self, name: &str, text: &str, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+        let list = BlockList::parse(text).map_err(|bad| anyhow!("{name}:{}: {}", bad.line, bad.reason))?;
+        self.commit_block(&self.block_file.text()?, text, list, kernel)?;
+        Ok(self.block_now("loaded"))
+    }
+
+    fn clear_block(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+        let old_text = self.block_file.text()?;
+        let text = text::without(&old_text, parse_network, |_| true);
+        self.commit_block(&old_text, &text, BlockList::default(), kernel)?;
+        Ok(self.block_now("cleared"))
+    }
+
+    fn block_now(&self, what: &str) -> String {
+        format!("{what}; {} blocked", count(self.block().len(), "network"))
+    }
+
+    /// As [`Lists::commit_access`].
+    fn commit_block(
+        &self,
+        old_text: &str,
+        text: &str,
+        list: BlockList,
+        kernel: Option<&mut Kernel>,
+    ) -> anyhow::Result<()> {
+        if text != old_text || !self.block_file.exists() {
+            self.block_file.write(text, &self.state)?;
+        }
+        if let Some(kernel) = kernel
+            && let Err(error) = replace_block(kernel, &list)
+        {
+            let back = self.block_file.write(old_text, &self.state);
+            return Err(refused(error, back.and_then(|()| replace_block(kernel, &self.block()))));
+        }
+        self.shared.block.store(Arc::new(list));
+        Ok(())
     }
 
     /// The access list in short.
@@ -259,12 +305,12 @@ impl Lists {
 
     /// Networks in the block list.
     pub fn blocked_networks(&self) -> u64 {
-        self.shared.block.load().len() as u64
+        self.block().len() as u64
     }
 
     /// Whether any IPv4 and any IPv6 network is blocked.
     pub fn blocks_any(&self) -> (bool, bool) {
-        let block = self.shared.block.load();
+        let block = self.block();
         let any = |v4: bool| block.networks().iter().any(|network| network.address.is_ipv4() == v4);
         (any(true), any(false))
     }
@@ -275,6 +321,16 @@ impl Lists {
             Mode::Off => access_mode::OFF,
             Mode::Deny => access_mode::DENY,
             Mode::Allow => access_mode::ALLOW,
+        }
+    }
+}
+
+/// Why the kernel has not taken a change, and whether the old state is back.
+fn refused(error: anyhow::Error, back: anyhow::Result<()>) -> anyhow::Error {
+    match back {
+        Ok(()) => error.context("the kernel refused the change"),
+        Err(second) => {
+            error.context(format!("the kernel refused the change, and taking it back: {second:#}"))
         }
     }
 }
@@ -299,7 +355,8 @@ impl From<Mode> for AccessMode {
     }
 }
 
-fn read_access(path: &Path, mode: Mode) -> anyhow::Result<AccessList> {
+fn read_access(file: &ListFile, mode: Mode) -> anyhow::Result<AccessList> {
+    let path = file.path();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && mode == Mode::Off => String::new(),
@@ -317,11 +374,17 @@ fn read_access(path: &Path, mode: Mode) -> anyhow::Result<AccessList> {
     AccessList::parse(mode, &text).map_err(|bad| anyhow!("{}:{}: {}", path.display(), bad.line, bad.reason))
 }
 
-fn read_block(path: Option<&Path>) -> anyhow::Result<BlockList> {
-    let Some(path) = path else { return Ok(BlockList::default()) };
-    let text = fs::read_to_string(path).with_context(|| {
-        format!("block list {}: create it, or set block_list.path to \"\" to block nobody", path.display())
-    })?;
+fn read_block(file: &ListFile) -> anyhow::Result<BlockList> {
+    let path = file.path();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && file.default => String::new(),
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("block list {}: create it, or set block_list.path to \"\"", path.display())
+            });
+        }
+    };
     BlockList::parse(&text).map_err(|bad| anyhow!("{}:{}: {}", path.display(), bad.line, bad.reason))
 }
 
@@ -330,41 +393,25 @@ fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+fn parse_hash(text: &str) -> Option<InfoHash> {
+    parse_info_hash(text).ok()
+}
+
+fn parse_network(text: &str) -> Option<Network> {
+    Network::parse(text).ok()
+}
+
 /// All hashes or the first error: nothing is changed for a part of them.
-fn parse_all(hashes: &[String]) -> anyhow::Result<Vec<InfoHash>> {
+fn parse_hashes(hashes: &[String]) -> anyhow::Result<Vec<InfoHash>> {
     Ok(hashes.iter().map(|hash| parse_info_hash(hash)).collect::<Result<_, _>>()?)
 }
 
-fn replace_access(kernel: &mut Kernel, list: &AccessList) -> anyhow::Result<()> {
-    kernel.replace_access(list.len(), list.iter())
-}
-
-/// Changes the kernel's map in place where that is possible.
-fn change_access(kernel: &mut Kernel, list: &AccessList, edit: &Edit<'_>) -> anyhow::Result<()> {
-    match edit {
-        Edit::Add(hashes) => {
-            for hash in *hashes {
-                if !kernel.add_access(hash)? {
-                    return replace_access(kernel, list);
-                }
-            }
-            Ok(())
-        }
-        Edit::Remove(hashes) => hashes.iter().try_for_each(|hash| kernel.remove_access(hash)),
-        Edit::Whole => replace_access(kernel, list),
-    }
-}
-
-fn replace_block(kernel: &mut Kernel, list: &BlockList) -> anyhow::Result<()> {
-    let mut v4 = Vec::new();
-    let mut v6 = Vec::new();
-    for network in list.networks() {
-        match network.address {
-            IpAddr::V4(ip) => v4.push(Prefix { address: ip.octets(), len: network.prefix_len }),
-            IpAddr::V6(ip) => v6.push(Prefix { address: ip.octets(), len: network.prefix_len }),
-        }
-    }
-    kernel.replace_blocks(v4, v6)
+/// All networks, each once, or the first error.
+fn parse_networks(networks: &[String]) -> anyhow::Result<Vec<Network>> {
+    let mut parsed = networks.iter().map(|network| Network::parse(network)).collect::<Result<Vec<_>, _>>()?;
+    parsed.sort_unstable();
+    parsed.dedup();
+    Ok(parsed)
 }
 
 #[cfg(test)]
@@ -418,7 +465,11 @@ mod tests {
     }
 
     fn ask(lists: &Lists, request: Request) -> Response {
-        lists.answer(request, None).expect("it is allowed").1
+        match lists.answer(request, None).expect("it is allowed").1 {
+            Answer::Now(response) => response,
+            Answer::Later(response) => response(),
+            Answer::Entries(entries) => Response::Entries(entries.collect()),
+        }
     }
 
     #[test]
@@ -469,7 +520,7 @@ mod tests {
         let text = format!("{B}\n# two\n{C}\n");
         ask(&lists, Request::AccessLoad { name: "new".to_owned(), text: text.clone() });
         assert_eq!((fixture.text(), lists.access().len()), (text, 2));
-        assert_eq!(ask(&lists, Request::AccessList), Response::Hashes(vec![B.to_lowercase(), C.to_owned()]));
+        assert_eq!(ask(&lists, Request::AccessList), Response::Entries(vec![B.to_lowercase(), C.to_owned()]));
     }
 
     #[test]
@@ -555,5 +606,59 @@ mod tests {
         ask(&fixture.lists(), add(&[C]));
         assert!(fs::symlink_metadata(&link).expect("it exists").is_symlink());
         assert_eq!(fs::read_to_string(target).expect("it exists"), format!("{A}\n{C}\n"));
+    }
+
+    fn block(networks: &[&str]) -> Vec<String> {
+        networks.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn blocked_network_is_in_the_set_and_in_the_file_and_survives_a_restart() {
+        let fixture = Fixture::new(AccessMode::Off, None);
+        let lists = fixture.lists();
+        let networks = block(&["192.0.2.77/24", "2001:db8::1", "192.0.2.0/24"]);
+        let response = ask(&lists, Request::BlockAdd { networks });
+        assert_eq!(response, Response::Done("2 added, 0 listed already; 2 networks blocked".to_owned()));
+        let path = fixture.config.state_directory.join("block-list.txt");
+        let text = || fs::read_to_string(&path).expect("it was made");
+        assert_eq!(text(), "192.0.2.0/24\n2001:db8::1\n");
+        assert_eq!(lists.blocks_any(), (true, true));
+        assert_eq!(fixture.lists().blocked_networks(), 2);
+
+        fs::write(&path, format!("# mine\n{}", text())).expect("it can be written");
+        let networks = block(&["2001:db8::1/128", "10.0.0.0/8"]);
+        let response = ask(&lists, Request::BlockRemove { networks });
+        assert_eq!(response, Response::Done("1 removed, 1 not listed; 1 network blocked".to_owned()));
+        assert_eq!(text(), "# mine\n192.0.2.0/24\n");
+        assert_eq!(ask(&lists, Request::BlockList), Response::Entries(block(&["192.0.2.0/24"])));
+        ask(&lists, Request::BlockClear);
+        assert_eq!((text().as_str(), ask(&lists, Request::BlockCount)), ("# mine\n", Response::Count(0)));
+    }
+
+    #[test]
+    fn bad_network_is_quoted_and_changes_nothing() {
+        let fixture = Fixture::new(AccessMode::Off, None);
+        let lists = fixture.lists();
+        ask(&lists, Request::BlockAdd { networks: block(&["192.0.2.0/24"]) });
+        let bad = block(&["10.0.0.0/8", "10.0.0.0/33"]);
+        let load = Request::BlockLoad { name: "new".to_owned(), text: "10.0.0.0/8\nhost\n".to_owned() };
+        for (request, wanted) in [
+            (Request::BlockAdd { networks: bad.clone() }, "\"10.0.0.0/33\""),
+            (Request::BlockRemove { networks: bad }, "\"10.0.0.0/33\""),
+            (load, "new:2: \"host\""),
+        ] {
+            let error = lists.answer(request, None).map(|_| ()).expect_err("it is bad").to_string();
+            assert!(error.contains(wanted), "{error}");
+            assert_eq!(ask(&lists, Request::BlockList), Response::Entries(block(&["192.0.2.0/24"])));
+        }
+    }
+
+    #[test]
+    fn missing_block_list_is_empty_at_its_default_path_and_an_error_at_a_configured_one() {
+        let mut fixture = Fixture::new(AccessMode::Off, None);
+        assert_eq!(fixture.lists().blocked_networks(), 0);
+        fixture.config.block_list.path = fixture.directory.path().join("none");
+        let error = fixture.load().map(|_| ()).expect_err("it is configured");
+        assert!(format!("{error:#}").contains("create it"), "{error:#}");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::config::AccessMode;
 
 const KEYS_FILE: &str = "connection-id.keys";
 const MODE_FILE: &str = "access-mode";
+const LOCK_FILE: &str = "lock";
 
 /// The state directory.
 #[derive(Debug)]
@@ -144,6 +145,20 @@ impl State {
         replace_file(&self.file(MODE_FILE), format!("{text}\n").as_bytes(), 0o640)
     }
 
+    /// Waits until nobody else changes the lists or what is in this directory: a tracker and its command line exclude each other while they
+    /// read and write. The lock ends with the value, or with the process.
+    ///
+    /// # Errors
+    ///
+    /// The directory can't be written.
+    pub fn lock(&self) -> io::Result<File> {
+        self.make_directory()?;
+        let mut options = File::options();
+        let file = options.create(true).truncate(false).write(true).mode(0o640).open(self.file(LOCK_FILE))?;
+        file.lock()?;
+        Ok(file)
+    }
+
     /// Makes the state directory when it is missing.
     pub fn make_directory(&self) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o750).create(&self.directory)
@@ -152,9 +167,9 @@ impl State {
 
 /// Replaces a file so that a reader, and whoever comes after a crash, sees the old content or the new one, never a part.
 pub fn replace_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = directory_of(path);
     let mut file = tempfile::Builder::new()
-        .prefix(".tracker-")
+        .prefix(&unfinished(path))
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(directory)?;
     file.write_all(content)?;
@@ -163,6 +178,26 @@ pub fn replace_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.persist(path).map_err(|error| error.error)?;
     // The rename is in the directory: without this it may be lost although the content is on disk.
     File::open(directory)?.sync_all()
+}
+
+/// Removes what a killed [`replace_file`] of this path has left. Nobody else may be replacing it meanwhile.
+pub fn remove_unfinished(path: &Path) {
+    let begin = unfinished(path);
+    for entry in fs::read_dir(directory_of(path)).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&begin) {
+            // Left where it is, it does no harm but that of its size.
+            let _kept = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// How the names of files begin that are to replace this one.
+fn unfinished(path: &Path) -> String {
+    format!(".{}.tracker-", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
@@ -212,6 +247,27 @@ mod tests {
         let one = state.connection_id_keys().expect("random bytes");
         let other = state.connection_id_keys().expect("random bytes");
         assert_ne!(one.to_bytes(), other.to_bytes());
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_other_files_stay() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let names = [".list.tracker-aB3", ".list2.tracker-x", "list", ".tracker-x"];
+        names.iter().for_each(|name| fs::write(directory.path().join(name), "x").expect("it can be written"));
+        remove_unfinished(&directory.path().join("list"));
+        let left: Vec<_> = names.iter().filter(|name| directory.path().join(name).exists()).collect();
+        assert_eq!(left, [&names[1], &names[2], &names[3]]);
+    }
+
+    #[test]
+    fn lock_keeps_others_out_until_it_ends() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let state = State::of_boot(directory.path(), "boot");
+        let lock = state.lock().expect("the directory can be written");
+        let other = File::open(state.file(LOCK_FILE)).expect("it was made");
+        assert!(other.try_lock().is_err());
+        drop(lock);
+        other.try_lock().expect("nobody has it");
     }
 
     #[test]

@@ -98,10 +98,10 @@ section! {
 }
 
 section! {
-    /// Networks that get no answer at all.
+    /// Networks that get no answer at all. `tracker-user map block` changes the list while the tracker runs.
     BlockList {
         /// File with one address or network a line, such as 192.0.2.0/24 or 2001:db8::/32; blank lines and # comments are
-        /// ignored. "": nobody is blocked.
+        /// ignored. "": block-list.txt in the state directory, which may be missing.
         path: PathBuf = PathBuf::new(),
     }
 }

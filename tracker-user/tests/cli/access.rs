@@ -2,7 +2,7 @@
 
 use tracker_testkit::daemon::ACCESS_LIST;
 
-use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, home, on_loopback, running};
+use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, on_loopback, running};
 
 fn denied() -> Option<String> {
     Some(DENIED.to_owned())
@@ -118,17 +118,6 @@ fn torrents_that_are_tracked_leave_when_they_are_denied() {
     daemon.eventually("the torrent is dropped", || (home.stats()["swarm"]["torrents"] == 0).then_some(()));
     home.told(&["map", "access", "remove", HASH_TEXT]);
     assert_eq!(client.counts(HASH).leechers, 0);
-}
-
-#[test]
-fn verbs_without_a_tracker_say_that_none_is_running() {
-    let home = home();
-    home.configure(&on_loopback("off", ""));
-    for words in [&["map", "access", "list"][..], &["map", "stats"], &["map", "access", "add", HASH_TEXT]] {
-        let said = home.refused(words);
-        assert!(said.contains("no tracker is running") && said.contains("control.sock"), "{words:?}: {said}");
-    }
-    assert_eq!(home.read(ACCESS_LIST), "");
 }
 
 #[test]

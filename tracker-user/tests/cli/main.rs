@@ -1,6 +1,11 @@
 //! The command line against a running tracker: what an operator does, and what it changes.
 //!
 //! - `access`: the verbs of `map access`, in the sockets and in the file.
+//! - `block`: the verbs of `map block`, and both lists from standard input.
+//! - `stopped`: the lists while no tracker runs.
+//! - `crashes`: command lines and trackers that are killed while they write, and many at once.
+//! - `swarms`: `map torrent`, `map top` and `map stats --watch`.
+//! - `blocked_in_kernel`: a hundred thousand networks, address by address.
 //! - `reload`: signals that reload the lists.
 //! - `start_and_stop`: ports, interfaces, what survives a restart.
 //! - `in_kernel`: the same with XDP (`wired`).
@@ -9,16 +14,28 @@
 //! - `configuration`: `config check` and `config print`.
 
 mod access;
+mod block;
+#[cfg(feature = "xdp")]
+mod blocked_in_kernel;
 mod configuration;
+mod crashes;
 mod http;
 #[cfg(feature = "xdp")]
 mod in_kernel;
+#[cfg(feature = "xdp")]
+#[path = "../loaded/mod.rs"]
+mod loaded;
 mod reload;
 mod start_and_stop;
+mod stopped;
 #[cfg(feature = "xdp")]
 mod swarm_in_kernel;
+mod swarms;
 #[cfg(feature = "xdp")]
 mod wired;
+
+use std::io::Write as _;
+use std::process::{Output, Stdio};
 
 use tracker_testkit::client::Client;
 use tracker_testkit::daemon::{Configuration, Daemon, Home};
@@ -55,6 +72,25 @@ fn running(configuration: &Configuration) -> (Home, Daemon) {
     home.configure(configuration);
     let daemon = home.start(None);
     (home, daemon)
+}
+
+/// Runs a verb that has to succeed, with something on its standard input.
+#[track_caller]
+fn told_with_input(home: &Home, words: &[&str], input: &str) -> String {
+    let output = with_input(home, words, input);
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("the binary prints text")
+}
+
+fn with_input(home: &Home, words: &[&str], input: &str) -> Output {
+    let mut command = home.command(None, words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary exists");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // A verb that refuses may end before it has read all.
+    let _closed = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("it is our child")
 }
 
 fn client(daemon: &Daemon) -> Client {

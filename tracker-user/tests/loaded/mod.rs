@@ -12,6 +12,7 @@
 pub(crate) mod table;
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, PerCpuArray, PerCpuValues, RingBuf};
@@ -67,11 +68,24 @@ impl LoadedProgram {
 
     /// The same with a ring of events of so many bytes, a power of two and a whole number of pages.
     pub(crate) fn with_ring(bytes: u32) -> Self {
+        Self::with_loader(bytes, &mut EbpfLoader::new())
+    }
+
+    /// The same with some of the maps that a running tracker has pinned in a directory.
+    pub(crate) fn with_pins(directory: &Path, pinned: &[&str]) -> Self {
+        let mut loader = EbpfLoader::new();
+        for name in pinned {
+            loader.map_pin_path(*name, directory.join(name));
+        }
+        Self::with_loader(RING_BYTES, &mut loader)
+    }
+
+    fn with_loader(ring_bytes: u32, loader: &mut EbpfLoader<'_>) -> Self {
         let limits = limits();
-        let mut ebpf = EbpfLoader::new()
+        let mut ebpf = loader
             .map_max_entries(names::RECORDS, limits.segments())
             .map_max_entries(names::BUCKETS, limits.bucket_slots())
-            .map_max_entries(names::EVENTS, bytes)
+            .map_max_entries(names::EVENTS, ring_bytes)
             .load_file(env!("TRACKER_EBPF_OBJECT"))
             .expect("the kernel takes the maps");
         let program: &mut Xdp =
