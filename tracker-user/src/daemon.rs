@@ -6,6 +6,7 @@
 //! when all of it stands. End-to-end tests are in
 //! `tests/cli` and `tests/real_clients`.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -76,6 +77,8 @@ struct Daemon {
     kernel: Option<Kernel>,
     endpoints: Vec<SocketAddr>,
     lists: Lists,
+    /// Seen by command lines that don't find the control socket.
+    _claim: Option<File>,
     control: Result<control::Listener, String>,
     writer: Writer,
     http: Http,
@@ -94,6 +97,7 @@ impl Daemon {
         let keys = state.connection_id_keys()?;
         // A command line that found nobody on the control socket may be changing the lists; with the socket there, it asks us.
         let lock = state.lock().ok();
+        let claim = state.claim().ok();
         let lists = Lists::load(config, state)?;
         drop(lock);
         let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
@@ -144,6 +148,7 @@ impl Daemon {
             kernel,
             endpoints,
             lists,
+            _claim: claim,
             control,
             writer,
             http,

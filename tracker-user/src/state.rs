@@ -3,9 +3,9 @@
 //! Used by `daemon` at start and by `lists` when the mode changes. The state directory may be missing or unwritable; then the
 //! tracker runs with keys in memory, and ids end with it. Files are replaced whole, by [`replace_file`]. Tests are below.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use crate::config::AccessMode;
 const KEYS_FILE: &str = "connection-id.keys";
 const MODE_FILE: &str = "access-mode";
 const LOCK_FILE: &str = "lock";
+const RUNNING_FILE: &str = "running";
 
 /// The state directory.
 #[derive(Debug)]
@@ -152,10 +153,33 @@ impl State {
     ///
     /// The directory can't be written.
     pub fn lock(&self) -> io::Result<File> {
+        let file = self.lock_file(LOCK_FILE)?;
+        file.lock()?;
+        Ok(file)
+    }
+
+    /// Says that a tracker runs with this directory, until the value or the process ends.
+    ///
+    /// # Errors
+    ///
+    /// The directory can't be written.
+    pub fn claim(&self) -> io::Result<File> {
+        let file = self.lock_file(RUNNING_FILE)?;
+        file.lock_shared()?;
+        Ok(file)
+    }
+
+    /// Whether a tracker has a [`State::claim`]; false also where nothing can be seen of it.
+    pub fn is_claimed(&self) -> bool {
+        let file = File::open(self.file(RUNNING_FILE));
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    fn lock_file(&self, name: &str) -> io::Result<File> {
         self.make_directory()?;
         let mut options = File::options();
-        let file = options.create(true).truncate(false).write(true).mode(0o640).open(self.file(LOCK_FILE))?;
-        file.lock()?;
+        let file = options.create(true).truncate(false).write(true).mode(0o640).open(self.file(name))?;
+        give_to(&file, &fs::metadata(&self.directory)?);
         Ok(file)
     }
 
@@ -173,11 +197,18 @@ pub fn replace_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(directory)?;
     file.write_all(content)?;
+    give_to(file.as_file(), &fs::metadata(path).or_else(|_new| fs::metadata(directory))?);
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     // The rename is in the directory: without this it may be lost although the content is on disk.
     File::open(directory)?.sync_all()
+}
+
+/// Makes a file somebody else's, as another one is: what root's command line writes has to stay a tracker's that isn't root.
+fn give_to(file: &File, owner: &Metadata) {
+    // Only root may; others write files of their own.
+    let _kept = std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()));
 }
 
 /// Removes what a killed [`replace_file`] of this path has left. Nobody else may be replacing it meanwhile.
@@ -257,6 +288,34 @@ mod tests {
         remove_unfinished(&directory.path().join("list"));
         let left: Vec<_> = names.iter().filter(|name| directory.path().join(name).exists()).collect();
         assert_eq!(left, [&names[1], &names[2], &names[3]]);
+    }
+
+    #[test]
+    fn replaced_file_keeps_its_owner_and_a_new_one_gets_the_directory_s() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+        fs::write(&old, "").expect("it can be written");
+        if std::os::unix::fs::chown(&old, Some(65534), Some(65534)).is_err() {
+            // Not root: whatever is written is ours.
+            return;
+        }
+        std::os::unix::fs::chown(directory.path(), Some(65533), Some(65533)).expect("root may");
+        replace_file(&old, b"x", 0o640).expect("it can be written");
+        replace_file(&new, b"x", 0o640).expect("it can be written");
+        let owner =
+            |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).expect("it is there");
+        assert_eq!((owner(&old), owner(&new)), ((65534, 65534), (65533, 65533)));
+    }
+
+    #[test]
+    fn claim_is_seen_until_it_ends() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let state = State::of_boot(directory.path(), "boot");
+        assert!(!state.is_claimed());
+        let claim = state.claim().expect("the directory can be written");
+        assert!(state.is_claimed());
+        drop(claim);
+        assert!(!state.is_claimed());
     }
 
     #[test]

@@ -2,22 +2,29 @@
 //!
 //! Values go over as plain bytes or words of the layouts in `tracker_common::settings`, so nothing here needs aya's unsafe `Pod`.
 
+use std::os::fd::AsFd as _;
+
 use anyhow::{Context as _, ensure};
 use aya::Ebpf;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::of_maps::ArrayOfMaps;
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use tracker_common::connection_id::Keys;
 use tracker_common::counters::Counters;
 use tracker_common::settings::{
     ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, Endpoints, Settings, block4_bit, names,
 };
 use tracker_common::verdict::Verdict;
+use tracker_common::wire::InfoHash;
 
+use super::mapped::{self, BATCH};
 use super::{Kernel, Prefix};
 
 const SETTINGS_BYTES: usize = size_of::<Settings>();
 const ENDPOINTS_BYTES: usize = size_of::<Endpoints>();
+
+/// linux/bpf.h.
+const BPF_MAP_TYPE_HASH: u32 = 1;
 
 /// linux/bpf.h: memory follows the entries. The kernel takes an inner map only with the flags of the one in the object.
 const BPF_F_NO_PREALLOC: u32 = 1;
@@ -94,15 +101,20 @@ impl Kernel {
     pub fn replace_access<'a>(
         &mut self,
         len: usize,
-        hashes: impl Iterator<Item = &'a [u8; 20]>,
+        hashes: impl Iterator<Item = &'a InfoHash>,
     ) -> anyhow::Result<()> {
         // Twice the room, so that single additions find some.
         let wanted = u32::try_from(len.saturating_mul(2)).unwrap_or(u32::MAX);
-        let mut map =
-            Hashes::create(wanted.max(ACCESS_ENTRIES), BPF_F_NO_PREALLOC).context("making an access list")?;
-        for hash in hashes {
-            map.insert(hash, 1, 0).context("filling an access list")?;
+        let sizes = [size_of::<InfoHash>() as u32, 1, wanted.max(ACCESS_ENTRIES), BPF_F_NO_PREALLOC];
+        let map = mapped::create(BPF_MAP_TYPE_HASH, sizes, None).context("making an access list")?;
+        let mut batch = Vec::with_capacity(BATCH.min(len));
+        let mut hashes = hashes.peekable();
+        while hashes.peek().is_some() {
+            batch.clear();
+            batch.extend(hashes.by_ref().take(BATCH));
+            mapped::insert_batch(map.as_fd(), &batch).context("filling an access list")?;
         }
+        let map = Hashes::try_from(Map::HashMap(MapData::from_fd(map)?))?;
         self.maps.access.set(0, &map, 0).context("map ACCESS")?;
         self.maps.hashes = Some(map);
         Ok(())

@@ -73,6 +73,14 @@ fn about_lists(config: &Config, request: Request) -> anyhow::Result<()> {
         })?;
         // A tracker that starts listens before it asks for the lock: if nobody does now, it will read what is written here.
         if control::nobody_listens(socket) {
+            if state.is_claimed() {
+                bail!(
+                    "a tracker runs with the state directory {}, but not with the control socket {}: name its socket with --control, or \
+                     its configuration with -c",
+                    config.state_directory.display(),
+                    socket.display()
+                );
+            }
             let (changed, answer) = Lists::load(config, state)?.answer(request, None)?;
             if changed {
                 eprintln!("no tracker is running: this counts from its next start");

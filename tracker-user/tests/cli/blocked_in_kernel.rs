@@ -26,7 +26,7 @@ fn network(random: &mut Random, v4: bool) -> Network {
     let roll = random.next();
     let text = if v4 {
         let address = unicast(bits as u32);
-        format!("{address}/{}", if roll % 500 == 0 { 14 } else { 18 + roll % 15 })
+        format!("{address}/{}", if roll.is_multiple_of(500) { 14 } else { 18 + roll % 15 })
     } else {
         // In one eighth of the addresses, as the real ones are.
         let address = Ipv6Addr::from_bits(bits >> 3 | 1 << 125);

@@ -2,7 +2,7 @@
 
 use tracker_testkit::daemon::{ACCESS_LIST, Configuration};
 
-use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, home, on_loopback};
+use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, home, on_loopback, running};
 
 #[test]
 fn lists_are_changed_without_a_tracker_and_count_from_the_next_start() {
@@ -65,4 +65,13 @@ fn a_state_directory_that_cannot_be_written_is_named() {
     home.write("state", "");
     let said = home.refused(&["map", "block", "add", "10.0.0.0/8"]);
     assert!(said.contains("no tracker is running") && said.contains("/state"), "{said}");
+}
+
+#[test]
+fn a_running_tracker_that_is_asked_at_another_socket_keeps_its_lists() {
+    let (home, _daemon) = running(&on_loopback("deny", ""));
+    let elsewhere = home.path("elsewhere.sock").display().to_string();
+    let said = home.refused(&["map", "access", "add", HASH_TEXT, "--control", &elsewhere]);
+    assert!(said.contains("a tracker runs with the state directory") && said.contains("--control"), "{said}");
+    assert_eq!(home.read(ACCESS_LIST), "");
 }

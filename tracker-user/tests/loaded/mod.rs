@@ -75,7 +75,7 @@ impl LoadedProgram {
     pub(crate) fn with_pins(directory: &Path, pinned: &[&str]) -> Self {
         let mut loader = EbpfLoader::new();
         for name in pinned {
-            loader.map_pin_path(*name, directory.join(name));
+            loader.map_pin_path(name, directory.join(name));
         }
         Self::with_loader(RING_BYTES, &mut loader)
     }
