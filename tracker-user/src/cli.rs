@@ -12,7 +12,7 @@ use crate::config::{AccessMode, Config, XdpAnswer, XdpMode};
 #[derive(Debug, Parser)]
 #[command(name = "tracker-user", version, args_conflicts_with_subcommands = false)]
 #[command(
-    after_help = "Start:   sudo tracker-user --iface eth0\nStop:    Ctrl-C or SIGTERM\nReload lists and certificate: SIGHUP or SIGUSR1"
+    after_help = "Start:   sudo tracker-user --iface eth0\nStop:    Ctrl-C or SIGTERM\nReload lists, certificate and log level: SIGHUP or SIGUSR1"
 )]
 pub struct Cli {
     /// Attach the XDP program to this interface; may be given several times

@@ -32,7 +32,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
             print(&tls_command::self_signed(directory, names)?)
         }
         Some(Command::Map(command)) => map::run(&cli.configuration()?, command),
-        None => daemon::run(&cli.configuration()?),
+        None => daemon::run(&cli.configuration()?, || cli.configuration()),
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! - `declare`: the macros.
 //! - `sections`: the tables; `http`: those of HTTP and TLS, and what its workers are given; `webtorrent`: WebTorrent's.
-//! - `checks`: ranges and relations; `refusal`: the errors.
+//! - `changes`: what differs from another one. `checks`: ranges and relations; `refusal`: the errors.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use tracker_core::policy::{self, Policy};
 
 #[macro_use]
 mod declare;
+mod changes;
 mod checks;
 mod http;
 mod refusal;

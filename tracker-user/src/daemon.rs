@@ -41,7 +41,7 @@ use crate::writer_thread::Writer;
 pub enum Event {
     /// A signal to stop, by name.
     Stop(&'static str),
-    /// A signal to reload lists and certificate, by name.
+    /// A signal to reload lists, certificate and log level, by name.
     Reload(&'static str),
     /// A request over the control socket, and where its answer goes.
     Request(Request, SyncSender<Answer>),
@@ -52,19 +52,19 @@ pub enum Event {
 /// How often the machine's addresses are looked at, for those that come and go (DHCP, privacy addresses).
 const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs the tracker until a signal stops it.
+/// Runs the tracker until a signal stops it; `reread` is the configuration as it is now, for a reload.
 ///
 /// # Errors
 ///
 /// What kept it from starting, or the thread that failed.
-pub fn run(config: &Config) -> anyhow::Result<()> {
-    let _log = Log::start(config.log_level, config.log_format)?;
+pub fn run(config: &Config, reread: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<()> {
+    let log = Log::start(config.log_level, config.log_format)?;
     config.validate().map_err(|(key, reason)| anyhow::anyhow!("configuration: {key}: {reason}"))?;
     let (events, received) = channel();
     signals::listen(events.clone()).context("signal handlers")?;
     let mut daemon = Daemon::start(config, &events)?;
     daemon.tell_readiness();
-    let result = daemon.serve(&received);
+    let result = daemon.serve(&received, &log, &reread);
     daemon.stop();
     result
 }
@@ -185,7 +185,12 @@ impl Daemon {
     }
 
     /// The main loop.
-    fn serve(&mut self, events: &Receiver<Event>) -> anyhow::Result<()> {
+    fn serve(
+        &mut self,
+        events: &Receiver<Event>,
+        log: &Log,
+        reread: &dyn Fn() -> anyhow::Result<Config>,
+    ) -> anyhow::Result<()> {
         let mut look_at_addresses = Instant::now() + ADDRESSES_EVERY;
         loop {
             match events.recv_timeout(look_at_addresses.saturating_duration_since(Instant::now())) {
@@ -194,7 +199,8 @@ impl Daemon {
                     return Ok(());
                 }
                 Ok(Event::Reload(signal)) => {
-                    tracing::info!("{signal}: reloading lists and certificate");
+                    tracing::info!("{signal}: reloading lists, certificate and log level");
+                    self.reload_log_level(log, reread());
                     self.reload();
                 }
                 Ok(Event::Request(request, reply)) => {
@@ -225,6 +231,26 @@ impl Daemon {
             }
         }
         self.writer.stop();
+    }
+
+    /// Takes the log's level from the configuration that was read again, and names what else is new in it.
+    fn reload_log_level(&mut self, log: &Log, reread: anyhow::Result<Config>) {
+        let new = match reread {
+            Ok(new) => new,
+            Err(error) => return tracing::error!("{error:#}; the configuration stays as it was"),
+        };
+        if new.log_level != self.config.log_level {
+            match log.set_level(new.log_level) {
+                Ok(()) => self.config.log_level = new.log_level,
+                Err(error) => tracing::error!("{error:#}; it stays as it was"),
+            }
+        }
+        // Where the level could not be taken, the line above says so: a restart is not what it needs.
+        let mut changed = self.config.changed_keys(&new);
+        changed.retain(|key| key != "log_level");
+        if !changed.is_empty() {
+            tracing::warn!("needs a restart: {}", changed.join(", "));
+        }
     }
 
     fn reload(&mut self) {

@@ -1,4 +1,4 @@
-//! Signals: SIGINT and SIGTERM stop the tracker, SIGHUP and SIGUSR1 reload the lists and the certificate.
+//! Signals: SIGINT and SIGTERM stop the tracker, SIGHUP and SIGUSR1 reload the lists, the certificate and the log level.
 //!
 //! A thread turns them into events of the main loop of `daemon`. Registered before anything else starts, so that an early SIGHUP
 //! doesn't kill the process.

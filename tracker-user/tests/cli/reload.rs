@@ -1,6 +1,6 @@
 //! SIGHUP and SIGUSR1: the lists as their files say, or as they were.
 
-use tracker_testkit::daemon::{ACCESS_LIST, BLOCK_LIST, Configuration};
+use tracker_testkit::daemon::{ACCESS_LIST, BLOCK_LIST, CONFIGURATION, Configuration};
 
 use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, on_loopback, running};
 
@@ -48,4 +48,21 @@ fn a_bad_line_at_start_is_fatal_and_named() {
     home.configure(&Configuration { block_list: "nonsense\n".into(), ..on_loopback("off", "") });
     let said = home.try_start(None).unwrap_err();
     assert!(said.contains(&format!("{BLOCK_LIST}:1")) && said.contains("nonsense"), "{said}");
+}
+
+#[test]
+fn the_log_level_is_reloaded_and_other_changed_keys_are_named() {
+    let (home, daemon) = running(&on_loopback("off", ""));
+    let text = home.read(CONFIGURATION);
+    home.write(CONFIGURATION, &format!("log_level = \"warn\"\n{}", text.replace("100_000", "100_001")));
+    daemon.signal(libc::SIGHUP);
+    let restart = "needs a restart: swarm.max_peers";
+    daemon.eventually("the key is named", || daemon.log().contains(restart).then_some(()));
+    // At "warn" a second reload doesn't announce itself, but an error is still told; and a bad file changes nothing.
+    home.write(CONFIGURATION, "\nlog_level = \"loud\"\n");
+    daemon.signal(libc::SIGUSR1);
+    let place = format!("{CONFIGURATION}:2: ");
+    daemon.eventually("the line is named", || daemon.log().contains(&place).then_some(()));
+    assert!(!daemon.log().contains("SIGUSR1"), "{}", daemon.log());
+    daemon.stop_well();
 }
