@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use crate::cli::{AccessCommand, Cli, Command, ConfigCommand, MapCommand, TlsCommand};
+use crate::cli::{AccessCommand, Cli, Command, ConfigCommand, GenerateCommand, MapCommand, TlsCommand};
 use crate::config::Config;
 use crate::control::{Request, Response, ask};
 use crate::daemon;
@@ -29,6 +29,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Tls(TlsCommand::SelfSigned { directory, names })) => {
             print(&tls_command::self_signed(directory, names)?)
         }
+        Some(Command::Generate(GenerateCommand::Configuration)) => print(Config::document().trim_end()),
         Some(Command::Map(command)) => map(&cli.configuration()?.control.socket, command),
         None => daemon::run(&cli.configuration()?),
     }
