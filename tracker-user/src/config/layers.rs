@@ -13,8 +13,8 @@ use super::{Config, ConfigError, refusal};
 /// What every variable of the environment begins with.
 const PREFIX: &str = "TRACKER_";
 
-/// Variables with that beginning that are no keys: the first is read when the tracker is built.
-const NOT_KEYS: [&str; 1] = ["TRACKER_EBPF_OBJECT"];
+/// Variables with that beginning that are no keys: of the build, and of the tests.
+const NOT_KEYS: [&str; 2] = ["TRACKER_EBPF_OBJECT", "TRACKER_SKIP_LOG"];
 
 /// What is said over the file.
 #[derive(Clone, Debug, Default)]
