@@ -1,12 +1,12 @@
 //! The command line: what can be asked of the binary, and how the options and the file become one configuration.
 //!
-//! Called by `main`. Options win over the file, the file over the defaults. Tests are below.
+//! Called by `main`. Options win over the environment, that over the file, the file over the defaults. Tests are below.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{AccessMode, Config, XdpAnswer, XdpMode};
+use crate::config::{AccessMode, Config, Layers, XdpAnswer, XdpMode};
 
 /// A BitTorrent tracker that answers UDP inside the kernel, HTTP and HTTPS beside it.
 #[derive(Debug, Parser)]
@@ -30,6 +30,10 @@ pub struct Cli {
     /// Configuration file; without it the defaults that `config print` shows
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
+
+    /// Set a key of the configuration, such as udp.workers_per_address=4; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<String>,
 
     /// Print the configuration with a comment on every key, and exit
     #[arg(short, long)]
@@ -60,6 +64,9 @@ pub enum Command {
     /// Certificates for HTTPS
     #[command(subcommand)]
     Tls(TlsCommand),
+    /// Print what is generated from the code
+    #[command(subcommand, hide = true)]
+    Generate(GenerateCommand),
 }
 
 /// `tracker-user tls …`.
@@ -86,6 +93,13 @@ pub enum ConfigCommand {
         /// The file to check
         file: PathBuf,
     },
+}
+
+/// `tracker-user generate …`, for those who build the tracker.
+#[derive(Debug, Subcommand)]
+pub enum GenerateCommand {
+    /// Print docs/configuration.md
+    Configuration,
 }
 
 /// `tracker-user map …`.
@@ -194,10 +208,11 @@ pub enum BlockCommand {
 impl Cli {
     /// The configuration that these arguments and their file make.
     pub fn configuration(&self) -> anyhow::Result<Config> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path)?,
-            None => Config::default(),
-        };
+        let (mut config, unknown) = Config::layered(self.config.as_deref(), &Layers::of_process(&self.set))?;
+        for warning in unknown {
+            // The log's level and format are part of what is read here.
+            eprintln!("tracker-user: warning: {warning}");
+        }
         if !self.iface.is_empty() {
             config.xdp.interfaces.clone_from(&self.iface);
         }

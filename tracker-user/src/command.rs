@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
-use crate::cli::{Cli, Command, ConfigCommand, TlsCommand};
+use crate::cli::{Cli, Command, ConfigCommand, GenerateCommand, TlsCommand};
 use crate::config::Config;
 use crate::daemon;
 use crate::tls_command;
@@ -31,6 +31,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         Some(Command::Tls(TlsCommand::SelfSigned { directory, names })) => {
             print(&tls_command::self_signed(directory, names)?)
         }
+        Some(Command::Generate(GenerateCommand::Configuration)) => print(Config::document().trim_end()),
         Some(Command::Map(command)) => map::run(&cli.configuration()?, command),
         None => daemon::run(&cli.configuration()?, || cli.configuration()),
     }

@@ -6,6 +6,7 @@
 //!
 //! - `declare`: the macros.
 //! - `sections`: the tables; `http`: those of HTTP and TLS, and what its workers are given; `webtorrent`: WebTorrent's.
+//! - `layers`: environment and `--set` over the file; `document`: docs/configuration.md.
 //! - `changes`: what differs from another one. `checks`: ranges and relations; `refusal`: the errors.
 
 use std::ops::Range;
@@ -18,7 +19,9 @@ use tracker_core::policy::{self, Policy};
 mod declare;
 mod changes;
 mod checks;
+mod document;
 mod http;
+mod layers;
 mod refusal;
 mod sections;
 mod webtorrent;
@@ -27,6 +30,7 @@ pub use checks::Refusal;
 use checks::within;
 use declare::Key;
 pub use http::{Http, Listen, ProxyHeader, Tls, TrustedProxy};
+pub use layers::Layers;
 pub use refusal::ConfigError;
 pub use sections::{
     AccessList, AccessMode, BadConnectionId, BlockList, Control, LogFormat, LogLevel, Protocol, Swarm, Udp,
@@ -78,13 +82,23 @@ impl Config {
 
     /// Checks the text of a file; `file` is what errors call it.
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
-        let refuse = |at: Range<usize>, reason: String| ConfigError::at(file, text, at.start, reason);
-        let config: Self = toml::from_str(text)
-            .map_err(|error| refuse(error.span().unwrap_or(0..0), error.message().replace('\n', " ")))?;
-        config
-            .validate()
-            .map_err(|(key, reason)| refuse(refusal::span_of(text, key).unwrap_or(0..0), reason))?;
+        let config = Self::parse_unchecked(file, text)?;
+        config.validate().map_err(|(key, reason)| {
+            ConfigError::at(file, text, refusal::span_of(text, key).unwrap_or(0..0).start, reason)
+        })?;
         Ok(config)
+    }
+
+    /// Reads the text without looking at ranges and relations: something else may still change a value.
+    fn parse_unchecked(file: &str, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let at: Range<usize> = error.span().unwrap_or(0..0);
+            let mut reason = error.message().replace('\n', " ");
+            if let Some(near) = refusal::nearest_field(&reason) {
+                reason.push_str(&format!("; did you mean `{near}`?"));
+            }
+            ConfigError::at(file, text, at.start, reason)
+        })
     }
 
     /// The tracker's terms.

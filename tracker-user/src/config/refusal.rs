@@ -69,3 +69,47 @@ fn help(prefix: &str, list: &[Key], name: &str) -> String {
     let comment: String = key.comment.concat();
     format!("\n  {prefix}{name}:{comment} Default: {}", key.value)
 }
+
+/// The same for a key by its name.
+pub(super) fn help_for(name: &str) -> String {
+    let defaults = Config::default();
+    match name.split_once('.') {
+        None => help("", &defaults.keys(), name),
+        Some((table, key)) => {
+            let tables = defaults.tables();
+            let found = tables.iter().find(|(name, ..)| *name == table);
+            found.map_or_else(String::new, |(name, _, list)| help(&format!("{name}."), list, key))
+        }
+    }
+}
+
+/// The known field that was meant by an unknown one, from serde's message, which lists them.
+pub(super) fn nearest_field(message: &str) -> Option<String> {
+    let rest = message.strip_prefix("unknown field `")?;
+    let mut names = rest.split('`').step_by(2);
+    let unknown = names.next()?;
+    nearest(unknown, names).map(str::to_owned)
+}
+
+/// What was meant by an unknown name: the known one with the fewest edits, where they are few enough to be a slip.
+pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (edits, name) =
+        known.map(|name| (edits_between(unknown, name), name)).min_by_key(|(edits, _)| *edits)?;
+    (edits <= 1 + unknown.len() / 4).then_some(name)
+}
+
+/// Insertions, removals and replacements that make one of the other (Levenshtein).
+fn edits_between(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[to.len()]
+}
