@@ -1,7 +1,7 @@
-//! The memory of maps in this process, and the system calls on maps of maps that aya doesn't offer.
+//! The memory of maps in this process, and the system calls on maps that aya doesn't offer: maps of maps, many keys at once.
 //!
 //! All that the rest of `bpf` sees are slices of atomic words: what the kernel's program, this process and tools with access to the pins
-//! share is only ever loaded and stored whole. Tests are in `segments` and `events`.
+//! share is only ever loaded and stored whole. Tests are below, in `segments` and in `events`.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};

@@ -3,7 +3,6 @@
 //!
 //! Called by [`super::run`]. Tested end to end in `tests/cli`.
 
-use std::cell::Cell;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail};
@@ -90,8 +89,7 @@ fn about_lists(config: &Config, request: Request) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    let sending = Progress::default();
-    control::ask(socket, &request, |sent, of| sending.show(sent, of), show)
+    control::ask(socket, &request, show_progress, show)
 }
 
 /// Prints a response about the lists.
@@ -115,23 +113,15 @@ fn show(response: Response) -> anyhow::Result<()> {
     }
 }
 
-/// How much of a long request is sent, on a terminal.
-#[derive(Default)]
-struct Progress {
-    shown: Cell<bool>,
-}
-
-impl Progress {
-    fn show(&self, sent: usize, of: usize) {
-        const LONG: usize = 4 << 20;
-        if of < LONG || !io::stderr().is_terminal() {
-            return;
-        }
-        self.shown.set(true);
-        eprint!("\rsent {} of {} MB", sent >> 20, of >> 20);
-        if sent == of {
-            eprintln!("; the tracker is taking it over");
-        }
+/// Shows how much of a long request is sent, on a terminal.
+fn show_progress(sent: usize, of: usize) {
+    const LONG: usize = 4 << 20;
+    if of < LONG || !io::stderr().is_terminal() {
+        return;
+    }
+    eprint!("\rsent {} of {} MB", sent >> 20, of >> 20);
+    if sent == of {
+        eprintln!("; the tracker is taking it over");
     }
 }
 

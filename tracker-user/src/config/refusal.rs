@@ -94,22 +94,6 @@ pub(super) fn nearest_field(message: &str) -> Option<String> {
 /// What was meant by an unknown name: the known one with the fewest edits, where they are few enough to be a slip.
 pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (edits, name) =
-        known.map(|name| (edits_between(unknown, name), name)).min_by_key(|(edits, _)| *edits)?;
+        known.map(|name| (strsim::levenshtein(unknown, name), name)).min_by_key(|(edits, _)| *edits)?;
     (edits <= 1 + unknown.len() / 4).then_some(name)
-}
-
-/// Insertions, removals and replacements that make one of the other (Levenshtein).
-fn edits_between(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[to.len()]
 }

@@ -2,7 +2,7 @@
 
 use tracker_testkit::daemon::{ACCESS_LIST, BLOCK_LIST, CONFIGURATION, Configuration};
 
-use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, on_loopback, running};
+use crate::{DENIED, HASH, HASH_TEXT, OTHER, OTHER_TEXT, client, home, on_loopback, running};
 
 #[test]
 fn sighup_and_sigusr1_reload_the_access_list() {
@@ -41,7 +41,7 @@ fn a_bad_line_keeps_the_old_list_and_is_named() {
 
 #[test]
 fn a_bad_line_at_start_is_fatal_and_named() {
-    let home = crate::home();
+    let home = home();
     home.configure(&on_loopback("deny", &format!("# list\n{HASH_TEXT}\nabc\n")));
     let said = home.try_start(None).unwrap_err();
     assert!(said.contains(&format!("{ACCESS_LIST}:3")) && said.contains("\"abc\""), "{said}");
@@ -64,5 +64,25 @@ fn the_log_level_is_reloaded_and_other_changed_keys_are_named() {
     let place = format!("{CONFIGURATION}:2: ");
     daemon.eventually("the line is named", || daemon.log().contains(&place).then_some(()));
     assert!(!daemon.log().contains("SIGUSR1"), "{}", daemon.log());
+    daemon.stop_well();
+}
+
+#[test]
+fn a_log_for_programs_has_a_json_object_in_each_line() {
+    let home = home();
+    home.configure(&on_loopback("off", ""));
+    let text = home.read(CONFIGURATION);
+    home.write(CONFIGURATION, &format!("log_format = \"json\"\n{text}"));
+    let daemon = home.start(None);
+    daemon.signal(libc::SIGHUP);
+    daemon.eventually("the reload is told", || daemon.log().contains("access list").then_some(()));
+    let log = daemon.log();
+    // What is behind the last newline is still being written.
+    let (whole, _) = log.rsplit_once('\n').expect("there is a line");
+    for line in whole.lines() {
+        let object: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(object["level"].is_string() && object["message"].is_string(), "{line}");
+    }
     daemon.stop_well();
 }
