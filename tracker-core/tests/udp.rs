@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use bytemuck::Zeroable as _;
 use proptest::prelude::*;
 use tracker_common::connection_id::{Address, EPOCH_NS, Epoch, Keys, issue};
-use tracker_common::sketch::Sketch;
+use tracker_common::sketch::Sketches;
 use tracker_common::table::Family;
 use tracker_common::verdict::{Class, Verdict};
 use tracker_common::wire::AnnounceKind;
@@ -29,7 +29,7 @@ struct Tracker {
     block: BlockList,
     policy: Policy,
     keys: Keys,
-    errors: Box<Sketch>,
+    errors: Box<Sketches>,
     random: u64,
 }
 
@@ -43,7 +43,7 @@ impl Tracker {
             block: BlockList::default(),
             policy: Policy::default(),
             keys: Keys::from_bytes(&[42; Keys::BYTES]),
-            errors: Box::new(Sketch::zeroed()),
+            errors: Box::new(Sketches::zeroed()),
             random: 7,
         }
     }
@@ -152,7 +152,7 @@ fn the_connection_id_is_checked_before_the_length() {
         let wrong = &announce(id ^ 1, torrent(1), 1)[..len];
         // 29 bytes: an answer is never longer than the request.
         let verdict = if len < 29 { Verdict::DropConnectionId } else { Verdict::ErrorConnectionId };
-        *tracker.errors = Sketch::zeroed();
+        *tracker.errors = Sketches::zeroed();
         tracker.expect(CLIENT, wrong, verdict);
         tracker.expect(CLIENT, &announce(id, torrent(1), 1)[..len], Verdict::ErrorAnnounceShort);
     }

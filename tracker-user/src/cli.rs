@@ -94,8 +94,18 @@ pub enum MapCommand {
     /// The list of allowed or denied torrents
     #[command(subcommand)]
     Access(AccessCommand),
+    /// Print or set what one source may send a second: `map limit connects 1000 announces off`
+    Limit(LimitArgs),
     /// What was answered, passed and dropped, and the size of the swarm
     Stats(StatsArgs),
+}
+
+/// What `map limit` sets.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// connects, bad_ids or announces, each followed by a number or off; nothing: print the limits
+    #[arg(value_name = "NAME LIMIT")]
+    pub changes: Vec<String>,
 }
 
 /// How `map stats` prints.

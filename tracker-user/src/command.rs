@@ -11,6 +11,7 @@ use crate::cli::{AccessCommand, Cli, Command, ConfigCommand, MapCommand, TlsComm
 use crate::config::Config;
 use crate::control::{Request, Response, ask};
 use crate::daemon;
+use crate::limits::Change;
 use crate::tls_command;
 
 /// Does what the arguments say.
@@ -41,6 +42,7 @@ fn print_configuration(cli: &Cli) -> anyhow::Result<()> {
 fn map(socket: &Path, command: &MapCommand) -> anyhow::Result<()> {
     let request = match command {
         MapCommand::Stats(_) => Request::Stats,
+        MapCommand::Limit(arguments) => Request::Limit(Change::parse(&arguments.changes)?),
         MapCommand::Access(AccessCommand::Add { hashes }) => Request::AccessAdd { hashes: hashes.clone() },
         MapCommand::Access(AccessCommand::Remove { hashes }) => {
             Request::AccessRemove { hashes: hashes.clone() }

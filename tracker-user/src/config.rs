@@ -6,6 +6,7 @@
 //!
 //! - `declare`: the macros.
 //! - `sections`: the tables; `http`: those of HTTP and TLS, and what its workers are given; `webtorrent`: WebTorrent's.
+//! - `limits`: rate limits of sources.
 //! - `checks`: ranges and relations; `refusal`: the errors.
 
 use std::ops::Range;
@@ -18,6 +19,7 @@ use tracker_core::policy::{self, Policy};
 mod declare;
 mod checks;
 mod http;
+mod limits;
 mod refusal;
 mod sections;
 mod webtorrent;
@@ -26,6 +28,7 @@ pub use checks::Refusal;
 use checks::within;
 use declare::Key;
 pub use http::{Http, Listen, ProxyHeader, Tls, TrustedProxy};
+pub use limits::RateLimits;
 pub use refusal::ConfigError;
 pub use sections::{
     AccessList, AccessMode, BadConnectionId, BlockList, Control, LogFormat, LogLevel, Protocol, Swarm, Udp,
@@ -55,6 +58,8 @@ section! {
             webtorrent: WebTorrent,
             /// What clients are told.
             protocol: Protocol,
+            /// What one source may send.
+            limits: RateLimits,
             /// The swarm table.
             swarm: Swarm,
             /// Which torrents are served.
@@ -99,6 +104,7 @@ impl Config {
                 }
                 BadConnectionId::Drop => policy::BadConnectionId::Drop,
             },
+            limits: self.limits.sources(),
         }
     }
 
@@ -129,7 +135,7 @@ impl Config {
         out
     }
 
-    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 10] {
+    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 11] {
         [
             ("xdp", Xdp::ABOUT, self.xdp.keys()),
             ("udp", Udp::ABOUT, self.udp.keys()),
@@ -137,6 +143,7 @@ impl Config {
             ("tls", Tls::ABOUT, self.tls.keys()),
             ("webtorrent", WebTorrent::ABOUT, self.webtorrent.keys()),
             ("protocol", Protocol::ABOUT, self.protocol.keys()),
+            ("limits", RateLimits::ABOUT, self.limits.keys()),
             ("swarm", Swarm::ABOUT, self.swarm.keys()),
             ("access_list", AccessList::ABOUT, self.access_list.keys()),
             ("block_list", BlockList::ABOUT, self.block_list.keys()),

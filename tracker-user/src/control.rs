@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::AccessMode;
 use crate::daemon::Event;
+use crate::limits::Change;
 use crate::stats::Stats;
 
 /// What can be asked of a running tracker.
@@ -50,6 +51,8 @@ pub enum Request {
         /// The new mode; none: only tell.
         mode: Option<AccessMode>,
     },
+    /// Tells or sets the rate limits of sources.
+    Limit(Change),
     /// Tells the statistics.
     Stats,
 }

@@ -24,6 +24,7 @@ use crate::control::{self, Request, Response};
 use crate::http::{self, Http};
 use crate::in_kernel::{self, Served};
 use crate::interface::Interface;
+use crate::limits::{Change, LimitKeeper};
 use crate::lists::Lists;
 use crate::log::Log;
 use crate::ready::{self, Listens};
@@ -74,6 +75,7 @@ struct Daemon {
     kernel: Option<Kernel>,
     endpoints: Vec<SocketAddr>,
     lists: Lists,
+    limits: LimitKeeper,
     control: Result<control::Listener, String>,
     writer: Writer,
     http: Http,
@@ -91,6 +93,7 @@ impl Daemon {
         let state = State::open(&config.state_directory);
         let keys = state.connection_id_keys()?;
         let lists = Lists::load(config, state)?;
+        let limits = LimitKeeper::open(config, State::open(&config.state_directory));
         let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
         let (table, ring) = in_kernel::table(&mut kernel, config)?;
         let sockets: usize = bound.iter().map(|bound| bound.sockets.len()).sum();
@@ -101,7 +104,8 @@ impl Daemon {
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
         let mut endpoints = Vec::new();
         if let Ok(kernel) = &mut kernel {
-            endpoints = in_kernel::prepare(kernel, config, &keys, &lists, &addresses, &interfaces)?;
+            let limits = limits.current();
+            endpoints = in_kernel::prepare(kernel, config, &keys, &lists, limits, &addresses, &interfaces)?;
         }
         let (kernel, interfaces) = in_kernel::attach_all(kernel, interfaces, config.xdp.mode)?;
 
@@ -119,6 +123,7 @@ impl Daemon {
                     table: writer.reader(),
                     lists: lists.shared(),
                     policy: config.policy(),
+                    limits: limits.shared(),
                     keys,
                     sink,
                     tally,
@@ -139,6 +144,7 @@ impl Daemon {
             kernel,
             endpoints,
             lists,
+            limits,
             control,
             writer,
             http,
@@ -236,15 +242,29 @@ impl Daemon {
 
     /// The switches of the program, and the torrents that were tracked, follow the lists.
     fn lists_changed(&mut self) -> anyhow::Result<()> {
-        if let Some(kernel) = &mut self.kernel {
-            kernel.set_settings(&in_kernel::settings(&self.config, &self.lists))?;
-        }
+        self.set_settings()?;
         self.http.drop_denied(&self.lists.access());
         self.writer.drop_denied(self.lists.access());
         Ok(())
     }
 
+    fn set_settings(&mut self) -> anyhow::Result<()> {
+        let Some(kernel) = &mut self.kernel else { return Ok(()) };
+        kernel.set_settings(&in_kernel::settings(&self.config, &self.lists, self.limits.current()))
+    }
+
+    fn limit(&mut self, change: Change) -> anyhow::Result<Response> {
+        let (changed, words) = self.limits.change(change)?;
+        if changed {
+            self.set_settings()?;
+        }
+        Ok(Response::Done(words))
+    }
+
     fn answer(&mut self, request: Request) -> Response {
+        if let Request::Limit(change) = request {
+            return self.limit(change).unwrap_or_else(|error| Response::Error(format!("{error:#}")));
+        }
         if request == Request::Stats {
             return Response::Stats(Box::new(self.stats()));
         }

@@ -130,7 +130,7 @@ impl Lists {
                 let hashes = self.access().sorted().iter().map(format_info_hash).collect();
                 Ok((false, Response::Hashes(hashes)))
             }
-            Request::Stats => bail!("not a question about the lists"),
+            Request::Limit(_) | Request::Stats => bail!("not a question about the lists"),
         }
     }
 

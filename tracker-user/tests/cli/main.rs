@@ -1,6 +1,7 @@
 //! The command line against a running tracker: what an operator does, and what it changes.
 //!
 //! - `access`: the verbs of `map access`, in the sockets and in the file.
+//! - `limits`: the rate limits of sources, by `map limit`.
 //! - `reload`: signals that reload the lists.
 //! - `start_and_stop`: ports, interfaces, what survives a restart.
 //! - `in_kernel`: the same with XDP (`wired`).
@@ -13,6 +14,7 @@ mod configuration;
 mod http;
 #[cfg(feature = "xdp")]
 mod in_kernel;
+mod limits;
 mod reload;
 mod start_and_stop;
 #[cfg(feature = "xdp")]

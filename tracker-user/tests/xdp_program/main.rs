@@ -22,6 +22,7 @@ use tracker_common::connection_id::{Address, Epoch, Keys, issue};
 use tracker_common::event::AnnounceEvent;
 use tracker_common::settings::{Endpoints, Settings, access_mode, answer, names};
 use tracker_common::siphash::SipKey;
+use tracker_common::sketch::SourceLimits;
 use tracker_common::table::PeerAddress;
 use tracker_common::verdict::{Class, Verdict};
 use tracker_common::wire::AnnounceKind;
@@ -76,6 +77,7 @@ fn settings() -> Settings {
         interval_s: 1800,
         max_response_peers: 50,
         max_scrape_torrents: 70,
+        limits: SourceLimits::default(),
     }
 }
 
