@@ -190,7 +190,8 @@ mod tests {
         let mut sketch = sketch();
         let refused = (0..4_000_000).filter(|&number| !sketch.allows(source(number), WINDOW, 1000)).count();
         assert_eq!(refused, 0);
-        let honest = (0..1000).filter(|&number| sketch.allows(source(1 << 50 | number), WINDOW, 1000)).count();
+        let honest =
+            (0..1000).filter(|&number| sketch.allows(source(1 << 50 | number), WINDOW, 1000)).count();
         assert_eq!(honest, 1000);
     }
 

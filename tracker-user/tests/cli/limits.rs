@@ -4,9 +4,9 @@ use tracker_testkit::payload;
 #[cfg(feature = "xdp")]
 use tracker_testkit::skip::{Requirement, must_skip};
 
-use crate::{client, on_loopback, running};
 #[cfg(feature = "xdp")]
 use crate::wired::Wired;
+use crate::{client, on_loopback, running};
 
 /// More than all windows and processors of a test let through.
 const FLOOD: u64 = 3000;

@@ -8,6 +8,7 @@ mod announces;
 mod differential;
 mod events;
 mod golden;
+mod limits;
 #[path = "../loaded/mod.rs"]
 mod loaded;
 mod scrapes;
