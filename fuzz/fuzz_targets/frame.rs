@@ -12,6 +12,7 @@ use tracker_common::event::AnnounceEvent;
 use tracker_common::frame::BufferFrame;
 use tracker_common::journey::{Host, travel};
 use tracker_common::siphash::{SipKey, siphash_1_3_words};
+use tracker_common::sketch::{Kind, SourceLimits};
 use tracker_common::table::layout::{Index, Place, WORDS, hash_words, slot};
 use tracker_common::table::{PeerAddress, Record, TableMemory, Workspace};
 use tracker_common::terms::Terms;
@@ -254,6 +255,14 @@ impl<'a> Host for Anything<'a> {
 
     fn may_send_error(&mut self, _: u64, _: u64) -> bool {
         !spoiled(self.bits, spoiler::NO_ERRORS)
+    }
+
+    fn limits(&self) -> SourceLimits {
+        SourceLimits::default()
+    }
+
+    fn is_within(&mut self, _: Kind, _: u64, _: u64, _: u32) -> bool {
+        true
     }
 
     fn terms(&self) -> Option<Terms> {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use libfuzzer_sys::fuzz_target;
 use tracker_common::connection_id::{Address, Epoch, Keys, issue};
 use tracker_common::siphash::SipKey;
-use tracker_common::sketch::Sketch;
+use tracker_common::sketch::Sketches;
 use tracker_common::verdict::Verdict;
 use tracker_common::wire::{MAX_PAYLOAD_V4, MAX_PAYLOAD_V6};
 use tracker_core::access_list::Mode;
@@ -16,7 +16,7 @@ use tracker_core::{AccessList, BlockList, HeapSegments, Limits, Millis, Policy, 
 
 struct Tracker {
     writer: TableWriter,
-    errors: Box<Sketch>,
+    errors: Box<Sketches>,
     requests: u64,
 }
 

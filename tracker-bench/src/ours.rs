@@ -10,6 +10,7 @@ use tracker_common::counters::Counters;
 use tracker_common::event::AnnounceEvent;
 use tracker_common::settings::{Endpoints, Settings, access_mode, answer};
 use tracker_common::siphash::SipKey;
+use tracker_common::sketch::SourceLimits;
 use tracker_common::wire::AnnounceKind;
 use tracker_core::{Limits, Millis, TableWriter};
 use tracker_lab::population;
@@ -73,6 +74,7 @@ impl Loaded {
             interval_s: 1800,
             max_response_peers,
             max_scrape_torrents: 70,
+            limits: SourceLimits::default(),
         })?;
         let served = [IpAddr::from(SERVER_V4), IpAddr::from(SERVER_V6)];
         kernel.set_endpoints(&Endpoints::new(served.map(|ip| SocketAddr::new(ip, SERVER_PORT))))?;

@@ -444,7 +444,7 @@ fn our_configuration(scratch: &Path, pins: &Path) -> String {
     format!(
         "state_directory = \"{scratch}/state\"\nlog_level = \"warn\"\n\n\
          [xdp]\npin_directory = \"{pins}\"\n\n\
-         [udp]\naddresses = [\"{TRACKER}:{PORT}\"]\n\n\
+         [udp]\naddresses = [\"{TRACKER}:{PORT}\"]\n\n[limits]\nconnects_per_second = 0\nbad_ids_per_second = 0\n\n\
          [http]\nlisten = []\n\n\
          [control]\nsocket = \"{scratch}/control.sock\"\n"
     )

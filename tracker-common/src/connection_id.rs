@@ -100,13 +100,50 @@ impl From<core::net::IpAddr> for Address {
 
 /// Proof that a connection id was checked. Only [`verify`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ValidSource(());
+pub struct ValidSource(Seed);
+
+impl ValidSource {
+    /// What the source's rate limit is found by.
+    #[inline(always)]
+    pub const fn seed(self) -> Seed {
+        self.0
+    }
+}
+
+/// A number that depends on key and address, and that a source can't know in advance for any address that it can only forge: what rate
+/// limits are found by. It is the id that the source would get now, so that it costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(u64);
+
+impl Seed {
+    /// The seed of a source that was issued this id in this epoch.
+    #[inline(always)]
+    pub const fn of(id: u64) -> Self {
+        Self(id)
+    }
+
+    /// The hash of the whole address.
+    #[inline(always)]
+    pub const fn of_address(self) -> u64 {
+        self.0
+    }
+
+    /// The hash of the source: of an IPv4 address, or of an IPv6 address's /64, which is what one customer has at least.
+    #[inline(always)]
+    pub fn source_hash(self, keys: &Keys, address: &Address, now: Epoch) -> u64 {
+        match *address {
+            Address::V4(_) => self.0,
+            // It is never sent, so a message of another shape than those of ids does no harm.
+            Address::V6(ip) => siphash_2_4_short(keys.of(now), u128::from_le_bytes(ip) as u64),
+        }
+    }
+}
 
 /// A connection id that didn't hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// A number that depends on key and address, and that the source can't know in advance: an index for its rate limit.
-    pub source_hash: u64,
+    /// What the source's rate limit is found by.
+    pub seed: Seed,
 }
 
 /// The connection id of `address` in `epoch`.
@@ -138,12 +175,12 @@ pub fn verify(keys: &Keys, address: &Address, now: Epoch, id: u64) -> Result<Val
     // Whole words are compared, and nothing of the expected id leaves: there is no prefix for an attacker to find by time.
     let current = issue(keys, address, now);
     if id == current {
-        return Ok(ValidSource(()));
+        return Ok(ValidSource(Seed(current)));
     }
     if id == issue(keys, address, Epoch(now.0.wrapping_sub(1))) {
-        return Ok(ValidSource(()));
+        return Ok(ValidSource(Seed(current)));
     }
-    Err(Invalid { source_hash: current })
+    Err(Invalid { seed: Seed(current) })
 }
 
 #[cfg(test)]
@@ -221,6 +258,23 @@ mod tests {
         fn keys_survive_their_bytes(keys in keys()) {
             prop_assert_eq!(Keys::from_bytes(&keys.to_bytes()), keys);
         }
+    }
+
+    #[test]
+    fn sources_of_one_ipv6_64_have_one_hash_and_others_another() {
+        let keys = Keys::from_bytes(&core::array::from_fn(|index| index as u8));
+        let hash = |text: &str| {
+            let address = Address::from(text.parse::<core::net::IpAddr>().unwrap());
+            let seed = Seed::of(issue(&keys, &address, Epoch(5)));
+            assert_eq!(verify(&keys, &address, Epoch(5), 0), Err(Invalid { seed }));
+            // An id of the epoch before is good, and the source the same.
+            let before = issue(&keys, &address, Epoch(4));
+            assert_eq!(verify(&keys, &address, Epoch(5), before).map(ValidSource::seed), Ok(seed));
+            seed.source_hash(&keys, &address, Epoch(5))
+        };
+        assert_eq!(hash("2001:db8::1"), hash("2001:db8::ffff:1"));
+        assert_ne!(hash("2001:db8::1"), hash("2001:db8:0:1::1"));
+        assert_ne!(hash("192.0.2.1"), hash("192.0.2.2"));
     }
 
     #[test]

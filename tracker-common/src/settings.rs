@@ -8,9 +8,10 @@ use core::net::SocketAddr;
 use bytemuck::{Pod, Zeroable};
 
 use crate::connection_id::Address;
+use crate::sketch::SourceLimits;
 
 /// Version of all map layouts; pinned maps live in a directory `v<LAYOUT_VERSION>`.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Names of the program and the maps in the BPF object; the maps are pinned under the same names.
 pub mod names {
@@ -26,7 +27,7 @@ pub mod names {
     pub const KEYS: &str = "KEYS";
     /// Per-CPU array of one [`Counters`](crate::counters::Counters), written by the program.
     pub const COUNTERS: &str = "COUNTERS";
-    /// Per-CPU array of one [`Sketch`](crate::sketch::Sketch), written by the program.
+    /// Per-CPU array of one [`Sketch`](crate::sketch::Sketch) for each [`Kind`](crate::sketch::Kind), written by the program.
     pub const SKETCH: &str = "SKETCH";
     /// Array of one map: the access list, a hash of info hash → `u8`, swapped whole on reload.
     pub const ACCESS: &str = "ACCESS";
@@ -120,6 +121,8 @@ pub struct Settings {
     pub max_response_peers: u32,
     /// Torrents in a scrape answer at most (U18).
     pub max_scrape_torrents: u32,
+    /// What a source may send in a window of ~1 s.
+    pub limits: SourceLimits,
 }
 
 /// Addresses of each family that can be served in the kernel; what is beyond is served by the sockets.

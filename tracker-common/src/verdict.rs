@@ -96,6 +96,12 @@ verdicts! {
     DropTag "drop_tag" Drop,
     /// U04: bad connection id, and no error: by policy, by rate, or since the answer would be longer than the request.
     DropConnectionId "drop_connection_id" Drop,
+    /// More connects than `limits.connects_per_second` from this source.
+    DropLimitConnect "drop_limit_connect" Drop,
+    /// More requests with a bad connection id than `limits.bad_ids_per_second` from this source.
+    DropLimitBadId "drop_limit_bad_id" Drop,
+    /// More announces and scrapes than `limits.announces_per_second` from this source.
+    DropLimitAnnounce "drop_limit_announce" Drop,
 }
 
 impl Verdict {

@@ -1,5 +1,6 @@
 //! What clients are asked for and given: intervals, limits, lifetimes (PROTOCOL "Defaults", U11, U18, U22).
 
+use tracker_common::sketch::SourceLimits;
 use tracker_common::table::layout::Cell;
 use tracker_common::terms::Terms;
 
@@ -28,6 +29,8 @@ pub struct Policy {
     pub peer_lifetime_s: u32,
     /// What becomes of requests with a bad connection id.
     pub bad_connection_id: BadConnectionId,
+    /// What a source may send in about a second.
+    pub limits: SourceLimits,
 }
 
 impl Default for Policy {
@@ -39,6 +42,7 @@ impl Default for Policy {
             // 2 × 1800 + 10 min.
             peer_lifetime_s: 4200,
             bad_connection_id: BadConnectionId::Error { per_second: 10 },
+            limits: SourceLimits::default(),
         }
     }
 }

@@ -6,9 +6,9 @@
 
 use std::net::SocketAddr;
 
-use tracker_common::connection_id::{Address, Epoch, Keys, ValidSource, issue, verify};
+use tracker_common::connection_id::{Address, Epoch, Keys, Seed, ValidSource, issue, verify};
 use tracker_common::event::AnnounceEvent;
-use tracker_common::sketch::Sketch;
+use tracker_common::sketch::{Kind, Sketches};
 use tracker_common::source::is_sane;
 use tracker_common::table::{Family, PeerAddress, Query};
 use tracker_common::verdict::Verdict;
@@ -64,12 +64,12 @@ impl Handled {
 
 /// Answers a request: the answer into `out`, which has [`ANSWER_ROOM`].
 ///
-/// `errors` is the calling thread's rate limit of error answers to sources that haven't proven their address.
+/// `sketches` are what the calling thread has counted for the rate limits of sources.
 pub fn handle(
     request: &[u8],
     source: SocketAddr,
     context: &Context<'_>,
-    errors: &mut Sketch,
+    sketches: &mut Sketches,
     out: &mut [u8],
 ) -> Handled {
     let address = Address::from(source.ip());
@@ -85,9 +85,9 @@ pub fn handle(
     let header = Header::parse(header);
     let request = Request { bytes: request, header, address, context };
     match header.action {
-        ACTION_CONNECT if header.connection_id == CONNECT_MAGIC => request.connect(out),
+        ACTION_CONNECT if header.connection_id == CONNECT_MAGIC => request.connect(sketches, out),
         ACTION_CONNECT => Handled::silence(Verdict::DropMagic),
-        ACTION_ANNOUNCE | ACTION_SCRAPE => match request.check(errors, out) {
+        ACTION_ANNOUNCE | ACTION_SCRAPE => match request.check(sketches, out) {
             Err(refused) => refused,
             Ok(proof) if header.action == ACTION_ANNOUNCE => request.announce(proof, out),
             Ok(proof) => request.scrape(proof, out),
@@ -105,30 +105,54 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    fn connect(&self, out: &mut [u8]) -> Handled {
+    fn connect(&self, sketches: &mut Sketches, out: &mut [u8]) -> Handled {
         let id = issue(self.context.keys, &self.address, self.epoch());
+        let limit = self.context.policy.limits.connects;
+        if self.is_over(Kind::Connects, limit, Seed::of(id), sketches) {
+            return Handled::silence(Verdict::DropLimitConnect);
+        }
         let len = put(out, 0, &connect_answer(self.header.transaction, id));
         Handled { verdict: Verdict::Connect, len, event: None }
     }
 
     /// U04: the proof that the source receives what it is sent, or what becomes of the request without.
-    fn check(&self, errors: &mut Sketch, out: &mut [u8]) -> Result<ValidSource, Handled> {
-        let refusal = Refusal::InvalidConnectionId;
-        verify(self.context.keys, &self.address, self.epoch(), self.header.connection_id).map_err(|invalid| {
-            let sent = match self.context.policy.bad_connection_id {
-                BadConnectionId::Drop => false,
-                // The source may be forged: never more bytes out than in.
-                BadConnectionId::Error { .. } if self.bytes.len() < refusal.answer_len() => false,
-                BadConnectionId::Error { per_second } => {
-                    errors.allows(invalid.source_hash, self.context.now_ns, per_second)
-                }
-            };
-            if sent {
-                self.refuse(refusal, Verdict::ErrorConnectionId, out)
-            } else {
-                Handled::silence(Verdict::DropConnectionId)
+    fn check(&self, sketches: &mut Sketches, out: &mut [u8]) -> Result<ValidSource, Handled> {
+        let Context { keys, policy, .. } = *self.context;
+        match verify(keys, &self.address, self.epoch(), self.header.connection_id) {
+            Ok(valid) if self.is_over(Kind::Announces, policy.limits.announces, valid.seed(), sketches) => {
+                Err(Handled::silence(Verdict::DropLimitAnnounce))
             }
-        })
+            Ok(valid) => Ok(valid),
+            Err(invalid) => Err(self.refuse_id(invalid.seed, sketches, out)),
+        }
+    }
+
+    fn refuse_id(&self, seed: Seed, sketches: &mut Sketches, out: &mut [u8]) -> Handled {
+        let refusal = Refusal::InvalidConnectionId;
+        let Context { policy, now_ns, .. } = *self.context;
+        if self.is_over(Kind::BadIds, policy.limits.bad_ids, seed, sketches) {
+            return Handled::silence(Verdict::DropLimitBadId);
+        }
+        let sent = match policy.bad_connection_id {
+            BadConnectionId::Drop => false,
+            // The source may be forged: never more bytes out than in.
+            BadConnectionId::Error { .. } if self.bytes.len() < refusal.answer_len() => false,
+            BadConnectionId::Error { per_second } => {
+                sketches.of(Kind::Errors).allows(seed.of_address(), now_ns, per_second)
+            }
+        };
+        if sent {
+            self.refuse(refusal, Verdict::ErrorConnectionId, out)
+        } else {
+            Handled::silence(Verdict::DropConnectionId)
+        }
+    }
+
+    /// Counts the request; true when it is more than the source may send. 0 is no limit.
+    fn is_over(&self, kind: Kind, limit: u32, seed: Seed, sketches: &mut Sketches) -> bool {
+        let Context { keys, now_ns, .. } = *self.context;
+        limit != 0
+            && !sketches.of(kind).allows(seed.source_hash(keys, &self.address, self.epoch()), now_ns, limit)
     }
 
     fn announce(&self, _proof: ValidSource, out: &mut [u8]) -> Handled {

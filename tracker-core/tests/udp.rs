@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use bytemuck::Zeroable as _;
 use proptest::prelude::*;
 use tracker_common::connection_id::{Address, EPOCH_NS, Epoch, Keys, issue};
-use tracker_common::sketch::Sketch;
+use tracker_common::sketch::{Sketches, SourceLimits};
 use tracker_common::table::Family;
 use tracker_common::verdict::{Class, Verdict};
 use tracker_common::wire::AnnounceKind;
@@ -29,7 +29,7 @@ struct Tracker {
     block: BlockList,
     policy: Policy,
     keys: Keys,
-    errors: Box<Sketch>,
+    errors: Box<Sketches>,
     random: u64,
 }
 
@@ -43,7 +43,7 @@ impl Tracker {
             block: BlockList::default(),
             policy: Policy::default(),
             keys: Keys::from_bytes(&[42; Keys::BYTES]),
-            errors: Box::new(Sketch::zeroed()),
+            errors: Box::new(Sketches::zeroed()),
             random: 7,
         }
     }
@@ -152,7 +152,7 @@ fn the_connection_id_is_checked_before_the_length() {
         let wrong = &announce(id ^ 1, torrent(1), 1)[..len];
         // 29 bytes: an answer is never longer than the request.
         let verdict = if len < 29 { Verdict::DropConnectionId } else { Verdict::ErrorConnectionId };
-        *tracker.errors = Sketch::zeroed();
+        *tracker.errors = Sketches::zeroed();
         tracker.expect(CLIENT, wrong, verdict);
         tracker.expect(CLIENT, &announce(id, torrent(1), 1)[..len], Verdict::ErrorAnnounceShort);
     }
@@ -182,6 +182,22 @@ fn errors_for_unproven_sources_are_limited() {
     tracker.expect(CLIENT_V6, &wrong, Verdict::ErrorConnectionId);
     let id = tracker.id(CLIENT);
     tracker.expect(CLIENT, &announce(id, torrent(1), 1), Verdict::Announce);
+}
+
+#[test]
+fn a_source_beyond_a_limit_gets_silence_and_others_do_not() {
+    let mut tracker = Tracker::new();
+    tracker.policy.limits = SourceLimits { connects: 2, bad_ids: 3, announces: 4 };
+    let (id, v6) = (tracker.id(CLIENT), tracker.id(CLIENT_V6));
+    let count = |tracker: &mut Tracker, request: &[u8], verdict| {
+        (0..50).filter(|_| tracker.handle(CLIENT, request).0.verdict == verdict).count()
+    };
+    assert_eq!(count(&mut tracker, &connect(), Verdict::DropLimitConnect), 48);
+    assert_eq!(count(&mut tracker, &announce(!id, torrent(1), 1), Verdict::DropLimitBadId), 47);
+    assert_eq!(count(&mut tracker, &announce(id, torrent(1), 1), Verdict::DropLimitAnnounce), 46);
+    tracker.expect(CLIENT_V6, &connect(), Verdict::Connect);
+    tracker.expect(CLIENT_V6, &announce(!v6, torrent(1), 1), Verdict::ErrorConnectionId);
+    tracker.expect(CLIENT_V6, &announce(v6, torrent(1), 1), Verdict::Announce);
 }
 
 #[test]

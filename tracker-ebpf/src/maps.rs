@@ -16,7 +16,7 @@ use tracker_common::settings::{
     ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, EVENT_RING_BYTES, Endpoints, Settings, access_mode, answer,
     block4_bit,
 };
-use tracker_common::sketch::Sketch;
+use tracker_common::sketch::{Kind, Sketch, SourceLimits};
 use tracker_common::table::Workspace;
 use tracker_common::terms::Terms;
 use tracker_common::verdict::Verdict;
@@ -42,9 +42,9 @@ static KEYS: Array<Keys, 1> = Array::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<Counters, 1> = PerCpuArray::new();
 
-/// The rate limit of error answers; only the program uses it.
+/// The rate limits of sources, one sketch a kind; only the program uses them.
 #[btf_map]
-static SKETCH: PerCpuArray<Sketch, 1> = PerCpuArray::new();
+static SKETCH: PerCpuArray<Sketch, { Kind::COUNT }> = PerCpuArray::new();
 
 /// The access list, swapped whole on reload.
 #[btf_map]
@@ -183,7 +183,17 @@ impl<const ANSWERS: bool> Host for Maps<ANSWERS> {
     #[inline(always)]
     fn may_send_error(&mut self, source_hash: u64, now_ns: u64) -> bool {
         let limit = SETTINGS.get(0).map_or(0, |settings| settings.errors_per_window);
-        match SKETCH.get_ptr_mut(0) {
+        self.is_within(Kind::Errors, source_hash, now_ns, limit)
+    }
+
+    #[inline(always)]
+    fn limits(&self) -> SourceLimits {
+        SETTINGS.get(0).map_or_else(SourceLimits::default, |settings| settings.limits)
+    }
+
+    #[inline(always)]
+    fn is_within(&mut self, kind: Kind, source_hash: u64, now_ns: u64, limit: u32) -> bool {
+        match SKETCH.get_ptr_mut(kind as u32) {
             // SAFETY: a per-CPU value, and XDP programs of one CPU don't interrupt each other.
             Some(sketch) => unsafe { (*sketch).allows(source_hash, now_ns, limit) },
             None => false,

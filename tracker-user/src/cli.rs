@@ -111,6 +111,8 @@ pub enum MapCommand {
     /// The list of networks that get no answer; also while no tracker runs
     #[command(subcommand)]
     Block(BlockCommand),
+    /// Print or set what one source may send a second: `map limit connects 1000 announces off`
+    Limit(LimitArgs),
     /// What was answered, passed and dropped, and the size of the swarm
     Stats(StatsArgs),
     /// What the swarm table knows of a torrent
@@ -131,6 +133,14 @@ pub enum MapCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What `map limit` sets.
+#[derive(Debug, Args)]
+pub struct LimitArgs {
+    /// connects, bad_ids or announces, each followed by a number or off; nothing: print the limits
+    #[arg(value_name = "NAME LIMIT")]
+    pub changes: Vec<String>,
 }
 
 /// How `map stats` prints.

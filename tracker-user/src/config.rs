@@ -6,7 +6,7 @@
 //!
 //! - `declare`: the macros.
 //! - `sections`: the tables; `http`: those of HTTP and TLS, and what its workers are given; `webtorrent`: WebTorrent's.
-//! - `layers`: environment and `--set` over the file; `document`: docs/configuration.md.
+//! - `limits`: rate limits of sources. `layers`: environment and `--set` over the file; `document`: docs/configuration.md.
 //! - `changes`: what differs from another one. `checks`: ranges and relations; `refusal`: the errors.
 
 use std::ops::Range;
@@ -22,6 +22,7 @@ mod checks;
 mod document;
 mod http;
 mod layers;
+mod limits;
 mod refusal;
 mod sections;
 mod webtorrent;
@@ -31,6 +32,7 @@ use checks::within;
 use declare::Key;
 pub use http::{Http, Listen, ProxyHeader, Tls, TrustedProxy};
 pub use layers::Layers;
+pub use limits::RateLimits;
 pub use refusal::ConfigError;
 pub use sections::{
     AccessList, AccessMode, BadConnectionId, BlockList, Control, LogFormat, LogLevel, Protocol, Swarm, Udp,
@@ -60,6 +62,8 @@ section! {
             webtorrent: WebTorrent,
             /// What clients are told.
             protocol: Protocol,
+            /// What one source may send.
+            limits: RateLimits,
             /// The swarm table.
             swarm: Swarm,
             /// Which torrents are served.
@@ -114,6 +118,7 @@ impl Config {
                 }
                 BadConnectionId::Drop => policy::BadConnectionId::Drop,
             },
+            limits: self.limits.sources(),
         }
     }
 
@@ -144,7 +149,7 @@ impl Config {
         out
     }
 
-    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 10] {
+    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 11] {
         [
             ("xdp", Xdp::ABOUT, self.xdp.keys()),
             ("udp", Udp::ABOUT, self.udp.keys()),
@@ -152,6 +157,7 @@ impl Config {
             ("tls", Tls::ABOUT, self.tls.keys()),
             ("webtorrent", WebTorrent::ABOUT, self.webtorrent.keys()),
             ("protocol", Protocol::ABOUT, self.protocol.keys()),
+            ("limits", RateLimits::ABOUT, self.limits.keys()),
             ("swarm", Swarm::ABOUT, self.swarm.keys()),
             ("access_list", AccessList::ABOUT, self.access_list.keys()),
             ("block_list", BlockList::ABOUT, self.block_list.keys()),

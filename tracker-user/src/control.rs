@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::AccessMode;
 use crate::daemon::Event;
+use crate::limits::Change;
 use crate::stats::Stats;
 use crate::swarms::SwarmCounts;
 
@@ -76,6 +77,8 @@ pub enum Request {
     BlockClear,
     /// Tells how many networks are listed.
     BlockCount,
+    /// Tells or sets the rate limits of sources.
+    Limit(Change),
     /// Tells the statistics.
     Stats,
     /// Tells what the swarm table knows of a torrent.

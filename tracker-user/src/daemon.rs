@@ -26,6 +26,7 @@ use crate::control::{self, Answer, Request, Response};
 use crate::http::{self, Http};
 use crate::in_kernel::{self, Served};
 use crate::interface::Interface;
+use crate::limits::{Change, LimitKeeper};
 use crate::lists::Lists;
 use crate::log::Log;
 use crate::ready::{self, Listens};
@@ -79,6 +80,7 @@ struct Daemon {
     lists: Lists,
     /// Seen by command lines that don't find the control socket.
     _claim: Option<File>,
+    limits: LimitKeeper,
     control: Result<control::Listener, String>,
     writer: Writer,
     http: Http,
@@ -100,6 +102,7 @@ impl Daemon {
         let claim = state.claim().ok();
         let lists = Lists::load(config, state)?;
         drop(lock);
+        let limits = LimitKeeper::open(config, State::open(&config.state_directory));
         let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
         let (table, ring) = in_kernel::table(&mut kernel, config)?;
         let sockets: usize = bound.iter().map(|bound| bound.sockets.len()).sum();
@@ -110,7 +113,8 @@ impl Daemon {
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
         let mut endpoints = Vec::new();
         if let Ok(kernel) = &mut kernel {
-            endpoints = in_kernel::prepare(kernel, config, &keys, &lists, &addresses, &interfaces)?;
+            let limits = limits.current();
+            endpoints = in_kernel::prepare(kernel, config, &keys, &lists, limits, &addresses, &interfaces)?;
         }
         let (kernel, interfaces) = in_kernel::attach_all(kernel, interfaces, config.xdp.mode)?;
 
@@ -128,6 +132,7 @@ impl Daemon {
                     table: writer.reader(),
                     lists: lists.shared(),
                     policy: config.policy(),
+                    limits: limits.shared(),
                     keys,
                     sink,
                     tally,
@@ -149,6 +154,7 @@ impl Daemon {
             endpoints,
             lists,
             _claim: claim,
+            limits,
             control,
             writer,
             http,
@@ -272,9 +278,7 @@ impl Daemon {
 
     /// The switches of the program, and the torrents that were tracked, follow the lists.
     fn lists_changed(&mut self) -> anyhow::Result<()> {
-        if let Some(kernel) = &mut self.kernel {
-            kernel.set_settings(&in_kernel::settings(&self.config, &self.lists))?;
-        }
+        self.set_settings()?;
         self.http.drop_denied(&self.lists.access());
         self.writer.drop_denied(self.lists.access());
         Ok(())
@@ -285,9 +289,23 @@ impl Daemon {
             Request::Stats => Ok(Answer::Now(Response::Stats(Box::new(self.stats())))),
             Request::Torrent { hash } => self.torrent(&hash),
             Request::Top { torrents } => Ok(self.largest_swarms(torrents)),
+            Request::Limit(change) => self.limit(change).map(Answer::Now),
             request => self.answer_about_lists(request),
         };
         answered.unwrap_or_else(|error| Answer::Now(Response::Error(format!("{error:#}"))))
+    }
+
+    fn set_settings(&mut self) -> anyhow::Result<()> {
+        let Some(kernel) = &mut self.kernel else { return Ok(()) };
+        kernel.set_settings(&in_kernel::settings(&self.config, &self.lists, self.limits.current()))
+    }
+
+    fn limit(&mut self, change: Change) -> anyhow::Result<Response> {
+        let (changed, words) = self.limits.change(change)?;
+        if changed {
+            self.set_settings()?;
+        }
+        Ok(Response::Done(words))
     }
 
     fn answer_about_lists(&mut self, request: Request) -> anyhow::Result<Answer> {

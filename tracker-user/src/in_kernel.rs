@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use anyhow::{Context as _, bail};
 use tracker_common::connection_id::Keys;
 use tracker_common::settings::{ENDPOINTS_PER_FAMILY, Endpoints, Settings, answer};
+use tracker_common::sketch::SourceLimits;
 use tracker_core::TableWriter;
 
 use crate::bpf::{AttachMode, EventRing, Kernel};
@@ -101,12 +102,13 @@ pub(crate) fn prepare(
     config: &Config,
     keys: &Keys,
     lists: &Lists,
+    limits: SourceLimits,
     bound: &[SocketAddr],
     interfaces: &[Interface],
 ) -> anyhow::Result<Vec<SocketAddr>> {
     kernel.set_keys(keys)?;
     lists.fill(kernel)?;
-    kernel.set_settings(&settings(config, lists))?;
+    kernel.set_settings(&settings(config, lists, limits))?;
     let attached: Vec<u32> = interfaces.iter().map(|interface| interface.index).collect();
     let endpoints = concrete(bound, local_addresses(), &attached);
     kernel.set_endpoints(&Endpoints::new(endpoints.iter().copied()))?;
@@ -199,7 +201,7 @@ fn attach(kernel: &mut Kernel, interface: &Interface, wanted: XdpMode) -> anyhow
     Ok(InterfaceMode { name: name.clone(), mode: "off".to_owned(), reason })
 }
 
-pub(crate) fn settings(config: &Config, lists: &Lists) -> Settings {
+pub(crate) fn settings(config: &Config, lists: &Lists, limits: SourceLimits) -> Settings {
     let (block4, block6) = lists.blocks_any();
     Settings {
         access_mode: lists.kernel_mode(),
@@ -216,6 +218,7 @@ pub(crate) fn settings(config: &Config, lists: &Lists) -> Settings {
         interval_s: config.protocol.interval_s,
         max_response_peers: config.protocol.max_response_peers,
         max_scrape_torrents: config.protocol.max_scrape_torrents,
+        limits,
     }
 }
 

@@ -11,6 +11,7 @@
 //!   [`interface`], [`privileges`]: what it can be attached to, and by whom.
 //! - [`lists`]: the access list and the block list, in files, in the sockets' sets and in the kernel; [`state`]: what else survives a
 //!   restart.
+//! - [`limits`]: what a source may send.
 //! - [`control`], [`stats`], [`signals`], [`swarms`], [`ready`], [`log`]: how the running tracker is asked, and what it tells.
 //!
 //! Threads: the main loop (owner of lists, maps and links; the only one that changes what operators see), one worker a UDP socket, HTTP's workers,
@@ -44,6 +45,7 @@ pub mod http;
 pub mod huge_segments;
 mod in_kernel;
 pub mod interface;
+pub mod limits;
 pub mod lists;
 pub mod log;
 pub mod ports;

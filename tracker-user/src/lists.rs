@@ -151,7 +151,7 @@ impl Lists {
                 let entries = std::iter::once(self.block()).flat_map(|list| list.networks().to_vec());
                 return Ok((false, Answer::Entries(Box::new(entries.map(|network| network.to_string())))));
             }
-            Request::Stats | Request::Torrent { .. } | Request::Top { .. } => {
+            Request::Limit(_) | Request::Stats | Request::Torrent { .. } | Request::Top { .. } => {
                 bail!("not a question about the lists")
             }
         };

@@ -12,8 +12,9 @@
 //! `tracker-ebpf` runs this over packet pointers and BPF maps, the differential test runs it over a buffer and plain tables.
 
 use crate::checksum::Sum;
-use crate::connection_id::{self, Address, Epoch, Keys};
+use crate::connection_id::{self, Address, Epoch, Keys, Seed};
 use crate::frame::{self, Datagram, ETHERNET_LEN, Frame, Ip, Network, Payload, TAG_LEN, V4, V6};
+use crate::sketch::{Kind, SourceLimits};
 use crate::source;
 use crate::table::{TableMemory, Workspace};
 use crate::terms::Terms;
@@ -50,6 +51,10 @@ pub trait Host {
     }
     /// U04: true when this source may be sent one more error.
     fn may_send_error(&mut self, source_hash: u64, now_ns: u64) -> bool;
+    /// What a source may send.
+    fn limits(&self) -> SourceLimits;
+    /// Counts one request of a source; true when it is within the limit, which isn't 0.
+    fn is_within(&mut self, kind: Kind, source_hash: u64, now_ns: u64, limit: u32) -> bool;
     /// What announces and scrapes are answered, `None` when they are left to the daemon.
     fn terms(&self) -> Option<Terms>;
     /// The swarm table.
@@ -217,24 +222,48 @@ fn request<F: Frame, H: Host, N: Network>(
     let keys = host.keys().ok_or(Verdict::PassOther)?;
     let now_ns = host.now_ns();
     let (source, epoch) = (datagram.source.address(), Epoch::at(now_ns));
+    let limits = host.limits();
     if action == ACTION_CONNECT {
         let connection_id = connection_id::issue(keys, &source, epoch);
+        if limits.connects != 0 {
+            let hash = Seed::of(connection_id).source_hash(keys, &source, epoch);
+            if !host.is_within(Kind::Connects, hash, now_ns, limits.connects) {
+                return Err(Verdict::DropLimitConnect);
+            }
+        }
         let payload = ConnectAnswer { transaction, connection_id };
         let sent = frame::answer::<F, N, _>(frame, datagram, &payload);
         return Ok(Next::End(if sent.is_some() { Verdict::Connect } else { Verdict::PassResize }));
     }
-    if let Err(invalid) = connection_id::verify(keys, &source, epoch, connection_id) {
-        // An answer to an unproven source is never longer than what came from it.
-        if datagram.payload_len() < ERROR_LEN || !host.may_send_error(invalid.source_hash, now_ns) {
-            return Err(Verdict::DropConnectionId);
+    match connection_id::verify(keys, &source, epoch, connection_id) {
+        Ok(valid) => {
+            if limits.announces != 0 {
+                let hash = valid.seed().source_hash(keys, &source, epoch);
+                if !host.is_within(Kind::Announces, hash, now_ns, limits.announces) {
+                    return Err(Verdict::DropLimitAnnounce);
+                }
+            }
         }
-        return Ok(Next::End(refuse::<F, N, ERROR_LEN>(
-            frame,
-            datagram,
-            Refusal::InvalidConnectionId,
-            transaction,
-            Verdict::ErrorConnectionId,
-        )));
+        Err(invalid) => {
+            if limits.bad_ids != 0 {
+                let hash = invalid.seed.source_hash(keys, &source, epoch);
+                if !host.is_within(Kind::BadIds, hash, now_ns, limits.bad_ids) {
+                    return Err(Verdict::DropLimitBadId);
+                }
+            }
+            // An answer to an unproven source is never longer than what came from it.
+            let unproven = invalid.seed.of_address();
+            if datagram.payload_len() < ERROR_LEN || !host.may_send_error(unproven, now_ns) {
+                return Err(Verdict::DropConnectionId);
+            }
+            return Ok(Next::End(refuse::<F, N, ERROR_LEN>(
+                frame,
+                datagram,
+                Refusal::InvalidConnectionId,
+                transaction,
+                Verdict::ErrorConnectionId,
+            )));
+        }
     }
     Ok(if action == ACTION_ANNOUNCE { Next::Announce } else { Next::Scrape })
 }

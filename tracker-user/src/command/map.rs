@@ -13,6 +13,7 @@ use super::{input, print, rates};
 use crate::cli::{AccessCommand, BlockCommand, MapCommand, StatsArgs};
 use crate::config::Config;
 use crate::control::{self, Request, Response};
+use crate::limits::Change;
 use crate::lists::Lists;
 use crate::state::State;
 use crate::swarms::SwarmCounts;
@@ -22,6 +23,7 @@ pub(super) fn run(config: &Config, command: &MapCommand) -> anyhow::Result<()> {
     match command {
         MapCommand::Access(command) => about_lists(config, access(command)?),
         MapCommand::Block(command) => about_lists(config, block(command)?),
+        MapCommand::Limit(arguments) => limit(config, &arguments.changes),
         MapCommand::Stats(arguments) => stats(config, arguments),
         MapCommand::Torrent { hash, json } => swarms(config, &Request::Torrent { hash: hash.clone() }, *json),
         MapCommand::Top { torrents, json } => swarms(config, &Request::Top { torrents: *torrents }, *json),
@@ -123,6 +125,11 @@ fn show_progress(sent: usize, of: usize) {
     if sent == of {
         eprintln!("; the tracker is taking it over");
     }
+}
+
+/// The limits are in the state directory, too, but with no tracker running the configuration says what they will be.
+fn limit(config: &Config, words: &[String]) -> anyhow::Result<()> {
+    control::ask(&config.control.socket, &Request::Limit(Change::parse(words)?), |_, _| {}, show)
 }
 
 fn stats(config: &Config, arguments: &StatsArgs) -> anyhow::Result<()> {

@@ -35,6 +35,7 @@ impl Config {
         within("udp.errors_per_second", self.udp.errors_per_second, 1..=u32::from(u16::MAX))?;
         http::check(&self.http, &self.tls)?;
         self.webtorrent.check()?;
+        self.limits.check()?;
         let protocol = &self.protocol;
         within("protocol.interval_s", protocol.interval_s, 60..=MAX_INTERVAL_S)?;
         if !(1..=MAX_PEERS_V4).contains(&protocol.max_response_peers) {

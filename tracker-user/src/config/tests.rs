@@ -1,6 +1,8 @@
 //! The configuration as an operator meets it: what is printed, read and refused.
 
 use super::checks::{MAX_INTERVAL_S, MAX_LIFETIME_S, MAX_PEERS_V4};
+use tracker_common::sketch::SourceLimits;
+
 use super::*;
 
 fn error(text: &str) -> String {
@@ -42,7 +44,8 @@ fn changed_values_survive_printing() {
 
 #[test]
 fn default_terms_are_the_tracker_s() {
-    assert_eq!(Config::default().policy(), Policy::default());
+    let limits = SourceLimits { connects: 1000, bad_ids: 1000, announces: 0 };
+    assert_eq!(Config::default().policy(), Policy { limits, ..Policy::default() });
 }
 
 #[test]

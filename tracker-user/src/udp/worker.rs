@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use socket2::Socket;
 use tracker_common::connection_id::Keys;
 use tracker_common::counters::Counters;
-use tracker_common::sketch::Sketch;
+use tracker_common::sketch::Sketches;
 use tracker_common::verdict::Verdict;
 use tracker_core::policy::Policy;
 use tracker_core::queue::EventSink;
@@ -23,6 +23,7 @@ use tracker_core::udp::{Context, handle};
 use tracker_core::{Random, SharedLists, TableReader};
 
 use crate::daemon::Event;
+use crate::limits::SharedLimits;
 use crate::udp::sys::{self, Batch};
 
 /// Everything that a worker needs.
@@ -37,6 +38,8 @@ pub struct WorkerContext {
     pub lists: Arc<SharedLists>,
     /// Intervals and limits.
     pub policy: Policy,
+    /// The rate limits of sources, in the place of the policy's.
+    pub limits: Arc<SharedLimits>,
     /// The keys of the connection ids.
     pub keys: Keys,
     /// The way to the writer.
@@ -114,7 +117,7 @@ pub fn start(context: WorkerContext) -> anyhow::Result<JoinHandle<()>> {
 
 fn work(context: &WorkerContext, mut random: Random) -> io::Result<()> {
     let mut batch = Batch::new();
-    let mut errors: Box<Sketch> = bytemuck::zeroed_box();
+    let mut sketches: Box<Sketches> = bytemuck::zeroed_box();
     while !context.stopping.load(Ordering::Relaxed) {
         let count = match batch.receive(&context.socket) {
             Ok(count) => count,
@@ -123,6 +126,7 @@ fn work(context: &WorkerContext, mut random: Random) -> io::Result<()> {
         };
         let access = context.lists.access.load();
         let block = context.lists.block.load();
+        let policy = Policy { limits: context.limits.load(), ..context.policy };
         let now_ns = sys::coarse_monotonic_ns();
         let mut emitted = false;
         for i in 0..count {
@@ -131,12 +135,12 @@ fn work(context: &WorkerContext, mut random: Random) -> io::Result<()> {
                 table: &context.table,
                 access: &access,
                 block: &block,
-                policy: &context.policy,
+                policy: &policy,
                 keys: &context.keys,
                 now_ns,
                 random: random.next(),
             };
-            let handled = handle(request, source, &surroundings, &mut errors, out);
+            let handled = handle(request, source, &surroundings, &mut sketches, out);
             batch.answer(i, handled.len);
             context.tally.count(handled.verdict);
             if let Some(event) = handled.event {
@@ -211,6 +215,7 @@ mod tests {
             table,
             lists: Arc::new(SharedLists::default()),
             policy: Policy::default(),
+            limits: Arc::default(),
             keys: Keys::from_bytes(&[7; Keys::BYTES]),
             sink: sinks.pop().expect("one was asked for"),
             tally: Arc::clone(&tally),

@@ -6,6 +6,7 @@
 //! - `crashes`: command lines and trackers that are killed while they write, and many at once.
 //! - `swarms`: `map torrent`, `map top` and `map stats --watch`.
 //! - `blocked_in_kernel`: a hundred thousand networks, address by address.
+//! - `limits`: the rate limits of sources, by `map limit`.
 //! - `reload`: signals that reload the lists.
 //! - `start_and_stop`: ports, interfaces, what survives a restart.
 //! - `in_kernel`: the same with XDP (`wired`).
@@ -22,6 +23,7 @@ mod crashes;
 mod http;
 #[cfg(feature = "xdp")]
 mod in_kernel;
+mod limits;
 #[cfg(feature = "xdp")]
 #[path = "../loaded/mod.rs"]
 mod loaded;

@@ -155,7 +155,7 @@ impl LoadedProgram {
         let map = self.ebpf.map_mut(name).unwrap();
         let words: &[u32] = bytemuck::cast_slice(bytemuck::bytes_of(value));
         match words.len() {
-            8 => set_words::<8>(map, words),
+            11 => set_words::<11>(map, words),
             16 => set_words::<16>(map, words),
             514 => set_words::<514>(map, words),
             other => panic!("{name}: no map has values of {other} words"),

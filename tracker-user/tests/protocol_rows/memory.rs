@@ -6,7 +6,7 @@ use bytemuck::Zeroable as _;
 use tracker_common::connection_id::{EPOCH_NS, Keys};
 use tracker_common::event::AnnounceEvent;
 use tracker_common::siphash::SipKey;
-use tracker_common::sketch::Sketch;
+use tracker_common::sketch::Sketches;
 use tracker_common::verdict::Verdict;
 use tracker_core::policy::BadConnectionId;
 use tracker_core::udp::{self, ANSWER_ROOM, Context};
@@ -34,7 +34,7 @@ pub(crate) struct Memory {
     block: BlockList,
     policy: Policy,
     pub(crate) keys: Keys,
-    errors: Box<Sketch>,
+    errors: Box<Sketches>,
     pub(crate) now_ns: u64,
     random: u64,
 }
@@ -64,7 +64,7 @@ impl Memory {
                 ..Policy::default()
             },
             keys: Keys::from_bytes(&std::array::from_fn(|n| n as u8)),
-            errors: Box::new(Sketch::zeroed()),
+            errors: Box::new(Sketches::zeroed()),
             // Well inside an epoch.
             now_ns: 10 * EPOCH_NS + EPOCH_NS / 3,
             random: 0,

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use tracker_common::settings::{Endpoints, Settings, access_mode, answer};
+use tracker_common::sketch::SourceLimits;
 use tracker_common::verdict::{Class, Verdict};
 use tracker_core::access_list::Mode;
 use tracker_testkit::packet::{self, Checksum, PacketBuilder};
@@ -70,6 +71,7 @@ impl Program {
             interval_s: 1800,
             max_response_peers: setup.max_response_peers,
             max_scrape_torrents: setup.max_scrape_torrents,
+            limits: SourceLimits::default(),
         });
         Self { loaded, behind, answers }
     }

@@ -236,7 +236,7 @@ fn exchange_file(
         (swarm("peers") > 0).then_some(())
     });
     let mut leecher = Client::start(client(&task(1, &leech, true)));
-    leecher.wait(&seeder, daemon);
+    leecher.wait(&seeder, home, daemon);
     assert_eq!(
         fs::read(leech.join("file.bin")).map(|bytes| bytes == content).ok(),
         Some(true),
@@ -296,13 +296,14 @@ impl Client {
     }
 
     /// Waits until it has ended by itself.
-    fn wait(&mut self, seeder: &Self, daemon: &Daemon) {
+    fn wait(&mut self, seeder: &Self, home: &Home, daemon: &Daemon) {
         if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             panic!(
-                "no file after {PATIENCE:?}\nleecher:\n{}\nseeder:\n{}\ntracker:\n{}",
+                "no file after {PATIENCE:?}\nleecher:\n{}\nseeder:\n{}\ntracker:\n{}\n{}",
                 self.said(),
                 seeder.said(),
-                daemon.log()
+                daemon.log(),
+                home.stats()
             );
         }
         self.child.wait().expect("it is our child");

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tracker_common::connection_id::Epoch;
 use tracker_common::settings::{Settings, access_mode, answer};
+use tracker_common::sketch::{MAX_LIMIT, SourceLimits};
 use tracker_common::verdict::Verdict;
 use tracker_testkit::payload;
 use tracker_testkit::skip::{Requirement, must_skip};
@@ -54,11 +55,13 @@ fn kernel_and_user_space_agree_on_every_frame() {
         TestRunner::new(Config { cases: 20_000, failure_persistence: None, ..Config::default() });
     runner
         .run(
-            &(cases, modes, answers, any::<bool>(), 1..u64::MAX),
-            |(frame, access_mode, answer, errors, random)| {
+            &(cases, modes, answers, any::<bool>(), any::<bool>(), 1..u64::MAX),
+            |(frame, access_mode, answer, errors, limited, random)| {
                 // The drop policy, or more errors than this test can send in a window.
                 let errors_per_window = if errors { 65_535 } else { 0 };
-                let settings = Settings { access_mode, errors_per_window, answer, ..settings() };
+                let limit = if limited { MAX_LIMIT } else { 0 };
+                let limits = SourceLimits { connects: limit, bad_ids: limit, announces: limit };
+                let settings = Settings { access_mode, errors_per_window, answer, limits, ..settings() };
                 let mut program = program.borrow_mut();
                 program.set_settings(&settings);
                 program.set_random(random);

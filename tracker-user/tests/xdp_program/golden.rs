@@ -319,6 +319,9 @@ fn golden_packets_get_their_verdict_and_answer() {
         Verdict::ErrorPort,
         Verdict::ErrorFullScrape,
         Verdict::PassEventRing,
+        Verdict::DropLimitConnect,
+        Verdict::DropLimitBadId,
+        Verdict::DropLimitAnnounce,
         // Test runs always have room for a longer frame, and for a tag.
         Verdict::PassResize,
         Verdict::DropTag,

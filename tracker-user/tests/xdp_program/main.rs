@@ -8,6 +8,7 @@ mod announces;
 mod differential;
 mod events;
 mod golden;
+mod limits;
 #[path = "../loaded/mod.rs"]
 mod loaded;
 mod scrapes;
@@ -22,6 +23,7 @@ use tracker_common::connection_id::{Address, Epoch, Keys, issue};
 use tracker_common::event::AnnounceEvent;
 use tracker_common::settings::{Endpoints, Settings, access_mode, answer, names};
 use tracker_common::siphash::SipKey;
+use tracker_common::sketch::SourceLimits;
 use tracker_common::table::PeerAddress;
 use tracker_common::verdict::{Class, Verdict};
 use tracker_common::wire::AnnounceKind;
@@ -76,6 +78,7 @@ fn settings() -> Settings {
         interval_s: 1800,
         max_response_peers: 50,
         max_scrape_torrents: 70,
+        limits: SourceLimits::default(),
     }
 }
 

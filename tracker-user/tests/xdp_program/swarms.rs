@@ -10,7 +10,7 @@ use tracker_common::connection_id::Epoch;
 use tracker_common::event::AnnounceEvent;
 use tracker_common::scratch::next_random;
 use tracker_common::settings::{Settings, access_mode};
-use tracker_common::sketch::Sketch;
+use tracker_common::sketch::Sketches;
 use tracker_common::table::PeerAddress;
 use tracker_common::verdict::{Class, Verdict};
 use tracker_common::wire::AnnounceKind;
@@ -157,7 +157,7 @@ struct Sockets {
     reader: TableReader,
     access: AccessList,
     block: BlockList,
-    errors: Box<Sketch>,
+    errors: Box<Sketches>,
 }
 
 impl Sockets {
@@ -167,7 +167,7 @@ impl Sockets {
             reader,
             access: AccessList::parse(Mode::Deny, &listed).unwrap(),
             block: BlockList::parse("203.0.113.0/24\n192.0.2.66\n2001:db8:bad::/48\n").unwrap(),
-            errors: Box::new(Sketch::zeroed()),
+            errors: Box::new(Sketches::zeroed()),
         }
     }
 

@@ -9,6 +9,7 @@ use tracker_common::frame::BufferFrame;
 use tracker_common::journey::{Host, travel};
 use tracker_common::scratch::next_random;
 use tracker_common::settings::{Settings, access_mode, answer};
+use tracker_common::sketch::{Kind, Sketches, SourceLimits};
 use tracker_common::table::Workspace;
 use tracker_common::terms::Terms;
 
@@ -28,6 +29,8 @@ pub(crate) struct UserSpace {
     pub(crate) random: u64,
     pub(crate) events: Vec<AnnounceEvent>,
     work: Workspace,
+    /// What was counted for the rate limits.
+    pub(crate) sketches: Box<Sketches>,
 }
 
 impl UserSpace {
@@ -42,6 +45,7 @@ impl UserSpace {
             random: 0,
             events: Vec::new(),
             work: Workspace::default(),
+            sketches: bytemuck::zeroed_box(),
         }
     }
 
@@ -92,6 +96,14 @@ impl Host for UserSpace {
 
     fn may_send_error(&mut self, _: u64, _: u64) -> bool {
         self.settings.errors_per_window != 0
+    }
+
+    fn limits(&self) -> SourceLimits {
+        self.settings.limits
+    }
+
+    fn is_within(&mut self, kind: Kind, source_hash: u64, now_ns: u64, limit: u32) -> bool {
+        self.sketches.of(kind).allows(source_hash, now_ns, limit)
     }
 
     fn terms(&self) -> Option<Terms> {
