@@ -353,7 +353,7 @@ fuzz_target!(|input: (u32, u64, &[u8], &[u8])| {
     let mut buffer = vec![0x77; frame.len() + room];
     buffer[..frame.len()].copy_from_slice(&frame);
     let mut traveller = BufferFrame::new(&mut buffer, frame.len(), bits & bit::LOOPBACK != 0);
-    let verdict = travel(&mut traveller, &mut host);
+    let (_, verdict) = travel(&mut traveller, &mut host);
     let after = traveller.as_slice();
     assert_eq!(host.events, u32::from(verdict == Verdict::Announce), "{verdict:?}");
     if verdict.class() != Class::Answer {

@@ -2,6 +2,22 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tracker_common::connection_id::Address;
+
+/// There is one writer, so no locked instruction is needed. Relaxed here and below: each number is read by itself.
+fn add(counter: &AtomicU64, number: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
+}
+
+/// How often something happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// In all.
+    pub all: u64,
+    /// With clients that have IPv6 addresses, where that is counted.
+    pub v6: u64,
+}
+
 macro_rules! counters {
     (
         $(#[$about:meta])* $Counter:ident,
@@ -28,7 +44,10 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         // Two cache lines: processors fetch them in pairs, and a neighbour's counters would slow ours.
         #[repr(align(128))]
-        pub struct $Tally([AtomicU64; $Counter::ALL.len()]);
+        pub struct $Tally {
+            all: [AtomicU64; $Counter::ALL.len()],
+            v6: [AtomicU64; $Counter::ALL.len()],
+        }
 
         impl $Tally {
             /// One more. Called by the worker's thread only, so no locked instruction is needed.
@@ -36,16 +55,27 @@ macro_rules! counters {
                 self.add(counter, 1);
             }
 
+            /// One more from this client. Called by the worker's thread only.
+            pub fn count_from(&self, client: &Address, counter: $Counter) {
+                self.count(counter);
+                if matches!(client, Address::V6(_)) {
+                    add(&self.v6[counter as usize], 1);
+                }
+            }
+
             /// So many more. Called by the worker's thread only.
             pub fn add(&self, counter: $Counter, number: u64) {
-                let counter = &self.0[counter as usize];
-                // Relaxed here and below: each number is read by itself.
-                counter.store(counter.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
+                add(&self.all[counter as usize], number);
             }
 
             /// The number so far.
             pub fn of(&self, counter: $Counter) -> u64 {
-                self.0[counter as usize].load(Ordering::Relaxed)
+                self.all[counter as usize].load(Ordering::Relaxed)
+            }
+
+            /// The number so far from clients with IPv6 addresses. Only what [`Self::count_from`] has counted.
+            pub fn of_v6(&self, counter: $Counter) -> u64 {
+                self.v6[counter as usize].load(Ordering::Relaxed)
             }
         }
     };

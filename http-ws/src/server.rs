@@ -19,7 +19,9 @@ use tokio::time::{sleep, timeout};
 use tracker_core::{AccessList, EventSink, Policy, SharedLists, TableReader};
 
 use crate::connection;
-use crate::counters::{Counter, Signal, SignalTally, Tally};
+use tracker_core::software::SoftwareTally;
+
+use crate::counters::{Count, Counter, Signal, SignalTally, Tally};
 use crate::endpoint::Endpoint;
 use crate::full_scrape::Exports;
 use crate::settings::Settings;
@@ -64,6 +66,7 @@ struct Running {
     thread: JoinHandle<()>,
     tally: Arc<Tally>,
     signals: Arc<SignalTally>,
+    software: Arc<SoftwareTally>,
     stop: oneshot::Sender<Duration>,
 }
 
@@ -101,11 +104,14 @@ pub fn start(
         let signals = Arc::new(SignalTally::default());
         let number_of_worker = u16::try_from(number).map_err(io::Error::other)?;
         let signals_of_thread = Arc::clone(&signals);
+        let software = Arc::new(SoftwareTally::default());
+        let software_of_thread = Arc::clone(&software);
         let webtorrent = webtorrent.clone();
         let ended = Ended { failed: Box::new(failed.clone()), number };
         let thread = thread::Builder::new().name(format!("http {number}")).spawn(move || {
             let seed = u64::from_ne_bytes(seed);
-            let local = webtorrent.map(|shared| Local::new(number_of_worker, shared, signals_of_thread));
+            let local = webtorrent
+                .map(|shared| Local::new(number_of_worker, shared, signals_of_thread, software_of_thread));
             let worker = Worker::new(context, tally_of_thread, sink, slots, exports, local, seed);
             // It belongs to its thread, and with it all tasks.
             let runtime =
@@ -115,7 +121,7 @@ pub fn start(
                 Err(error) => tracing::error!("http worker {number}: {error}"),
             }
         })?;
-        workers.push(Running { thread, tally, signals, stop });
+        workers.push(Running { thread, tally, signals, software, stop });
     }
     Ok(Server { workers, webtorrent })
 }
@@ -236,6 +242,35 @@ impl Server {
         let open = sum(Counter::ConnectionsAccepted).saturating_sub(sum(Counter::ConnectionsClosed));
         numbers.push(("connections_open", open));
         numbers
+    }
+
+    /// What all workers have counted; of requests, also how many came from clients with IPv6 addresses.
+    pub fn counts(&self) -> Vec<(Counter, Count)> {
+        let tallies = || self.workers.iter().map(|worker| &worker.tally);
+        let count = |counter: Counter| Count {
+            all: tallies().map(|tally| tally.of(counter)).sum(),
+            v6: tallies().map(|tally| tally.of_v6(counter)).sum(),
+        };
+        Counter::ALL.iter().map(|counter| (*counter, count(*counter))).collect()
+    }
+
+    /// What all workers have counted of WebTorrent; of messages, also how many were from or to clients with IPv6 addresses. Empty without
+    /// WebTorrent.
+    pub fn webtorrent_counts(&self) -> Vec<(Signal, Count)> {
+        if self.webtorrent.is_none() {
+            return Vec::new();
+        }
+        let tallies = || self.workers.iter().map(|worker| &worker.signals);
+        let count = |signal: Signal| Count {
+            all: tallies().map(|tally| tally.of(signal)).sum(),
+            v6: tallies().map(|tally| tally.of_v6(signal)).sum(),
+        };
+        Signal::ALL.iter().map(|signal| (*signal, count(*signal))).collect()
+    }
+
+    /// Announces of WebTorrent by software; a name may come more than once.
+    pub fn webtorrent_software(&self) -> Vec<(&'static str, u64)> {
+        self.workers.iter().flat_map(|worker| worker.software.named()).collect()
     }
 
     /// What all workers have counted of WebTorrent, by name, and the swarms in numbers; empty without it.

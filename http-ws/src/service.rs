@@ -75,7 +75,7 @@ impl Service<Request<Incoming>> for Handler {
         } else {
             self.answer(&parts.method, parts.uri.path(), parts.uri.query(), &parts.headers)
         };
-        self.worker.tally.count(reply.counter);
+        self.worker.tally.count_from(&reply.client.unwrap_or(self.client.address), reply.counter);
         reply.closes |= has_body || self.client.turned_away || self.worker.stopping.get();
         if (reply.closes || is_last(&parts)) && matches!(reply.body, AnswerBody::Whole(_)) {
             self.activity.ends_with_answer();
@@ -99,11 +99,13 @@ struct Reply {
     body: AnswerBody,
     encoding: Option<&'static str>,
     closes: bool,
+    /// Whom it is for, when that isn't whom the connection is from.
+    client: Option<Address>,
 }
 
 impl Reply {
     fn new(counter: Counter, status: StatusCode, body: AnswerBody) -> Self {
-        Self { counter, status, body, encoding: None, closes: false }
+        Self { counter, status, body, encoding: None, closes: false, client: None }
     }
 
     fn status(counter: Counter, status: StatusCode) -> Self {
@@ -204,7 +206,9 @@ impl Handler {
         }
         let mut scratch = self.worker.scratch.borrow_mut();
         let query = query.unwrap_or_default().as_bytes();
+        let mut named = None;
         let answered = self.client_address(headers).and_then(|client| {
+            named = Some(client);
             if self.worker.context.lists.block.load().blocks(&client) {
                 return Ok(Reply::status(Counter::ErrorBlocked, StatusCode::FORBIDDEN));
             }
@@ -213,11 +217,12 @@ impl Handler {
                 _ => self.scrape(query, client, headers, &mut scratch),
             }
         });
-        answered.unwrap_or_else(|failure| {
+        let reply = answered.unwrap_or_else(|failure| {
             let out = &mut scratch.out;
             answer::failure(out, failure.reason, failure.retry_in_minutes);
             Reply::bytes(failure.counter, out.split().freeze())
-        })
+        });
+        Reply { client: named, ..reply }
     }
 
     /// H16: whose request it is.
@@ -272,7 +277,8 @@ impl Handler {
         for peer in
             [Some(peer), second.map(|address| peer_address(address, announce.port))].into_iter().flatten()
         {
-            let event = AnnounceEvent::new(announce.info_hash, peer, announce.kind, announce.seeder, time_ms);
+            let event = AnnounceEvent::new(announce.info_hash, peer, announce.kind, announce.seeder, time_ms)
+                .with_peer_id(&announce.peer_id);
             if !self.worker.sink.emit(event) {
                 // H15: the writer is behind, and nobody would find this peer.
                 let failure = Failure::new(Counter::ErrorOverload, "the tracker is overloaded");

@@ -134,6 +134,6 @@ pub(crate) fn our_configuration(
          [http]\nlisten = [\"http://{http}\", \"https://{https}\"]\nworkers = 1\nmax_connections = 100000\n\
          max_connections_per_address = 1000\nrequest_timeout_s = 3600\nidle_timeout_s = 3600\n\n\
          [tls]\ncertificate = \"{chain}\"\nprivate_key = \"{key}\"\n\n\
-         [control]\nsocket = \"{scratch}/control.sock\"\n"
+         [metrics]\nlisten = []\n\n[control]\nsocket = \"{scratch}/control.sock\"\n"
     )
 }

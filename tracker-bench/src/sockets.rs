@@ -446,7 +446,7 @@ fn our_configuration(scratch: &Path, pins: &Path) -> String {
          [xdp]\npin_directory = \"{pins}\"\n\n\
          [udp]\naddresses = [\"{TRACKER}:{PORT}\"]\n\n[limits]\nconnects_per_second = 0\nbad_ids_per_second = 0\n\n\
          [http]\nlisten = []\n\n\
-         [control]\nsocket = \"{scratch}/control.sock\"\n"
+         [metrics]\nlisten = []\n\n[control]\nsocket = \"{scratch}/control.sock\"\n"
     )
 }
 

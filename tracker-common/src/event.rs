@@ -11,10 +11,10 @@ use crate::wire::{AnnounceKind, InfoHash};
 /// One accepted announce.
 ///
 /// ```text
-/// byte 0         20            36     38       39     40      41      44        48
-///      info hash | ip          | port | family | kind | seeder | zeros | time    |
-///                  IPv4: first   network  4, 6    as in  0, 1            ms, little-endian
-///                  4 bytes       order            BEP 15
+/// byte 0         20            36     38       39     40      41         44        48
+///      info hash | ip          | port | family | kind | seeder | software | time    |
+///                  IPv4: first   network  4, 6    as in  0, 1     begin of   ms, little-endian
+///                  4 bytes       order            BEP 15          the peer id
 /// ```
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -25,11 +25,14 @@ pub struct AnnounceEvent {
     family: u8,
     kind: u8,
     seeder: u8,
-    zeros: [u8; 3],
+    software: Software,
     time_ms: [u8; 4],
 }
 
 const _: () = assert!(size_of::<AnnounceEvent>() == 48 && align_of::<AnnounceEvent>() == 1);
+
+/// The first bytes of a peer id, which name the client's software (BEP 20). 0: not told.
+pub type Software = [u8; 3];
 
 pub(crate) const FAMILY_V4: u8 = 4;
 pub(crate) const FAMILY_V6: u8 = 6;
@@ -42,8 +45,7 @@ pub(crate) const fn words(
     port: u64,
     family: u8,
     kind: AnnounceKind,
-    seeder: bool,
-    time_ms: u32,
+    last: u64,
 ) -> [u64; 6] {
     let [h0, h1, h2] = info_hash;
     let [i0, i1] = ip;
@@ -53,8 +55,14 @@ pub(crate) const fn words(
         (h2 | i0 << 32).to_le(),
         (i0 >> 32 | i1 << 32).to_le(),
         (i1 >> 32 | port << 32 | (family as u64) << 48 | (kind as u64) << 56).to_le(),
-        (seeder as u64 | (time_ms as u64) << 32).to_le(),
+        last.to_le(),
     ]
+}
+
+/// The last of an event's words; `peer_id` are the first four bytes of a peer id, read as little-endian.
+#[inline(always)]
+pub(crate) const fn last_word(seeder: bool, peer_id: u32, time_ms: u32) -> u64 {
+    seeder as u64 | ((peer_id & 0xff_ffff) as u64) << 8 | (time_ms as u64) << 32
 }
 
 impl AnnounceEvent {
@@ -77,7 +85,20 @@ impl AnnounceEvent {
             }
         };
         let (kind, seeder) = (kind as u8, seeder as u8);
-        Self { info_hash, ip, port, family, kind, seeder, zeros: [0; 3], time_ms: time_ms.to_le_bytes() }
+        Self { info_hash, ip, port, family, kind, seeder, software: [0; 3], time_ms: time_ms.to_le_bytes() }
+    }
+
+    /// The same with the software that this peer id names.
+    #[inline(always)]
+    pub fn with_peer_id(self, peer_id: &[u8; 20]) -> Self {
+        let [a, b, c, ..] = *peer_id;
+        Self { software: [a, b, c], ..self }
+    }
+
+    /// Which software announced.
+    #[inline(always)]
+    pub fn software(&self) -> Software {
+        self.software
     }
 
     /// The torrent.
@@ -133,7 +154,8 @@ mod tests {
             } else {
                 PeerAddress::v4([ip[0], ip[1], ip[2], ip[3]], port)
             };
-            let event = AnnounceEvent::new(hash, peer, kind, seeder, time_ms);
+            let event = AnnounceEvent::new(hash, peer, kind, seeder, time_ms).with_peer_id(b"-qB5000-............");
+            prop_assert_eq!(&event.software(), b"-qB");
             prop_assert_eq!(event.info_hash(), &hash);
             prop_assert_eq!(event.time_ms(), time_ms);
             prop_assert_eq!(event.peer(), peer);

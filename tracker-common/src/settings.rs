@@ -11,7 +11,7 @@ use crate::connection_id::Address;
 use crate::sketch::SourceLimits;
 
 /// Version of all map layouts; pinned maps live in a directory `v<LAYOUT_VERSION>`.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Names of the program and the maps in the BPF object; the maps are pinned under the same names.
 pub mod names {

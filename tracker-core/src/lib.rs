@@ -49,7 +49,7 @@
 //! - [`policy`]: intervals, limits, lifetimes.
 //! - [`udp`]: a UDP request and its answer.
 //! - [`queue`]: the way of announce events from the front ends to the writer.
-//! - `stats`: the table in numbers.
+//! - `stats`: the table in numbers. [`software`]: clients by the software they say they are.
 //!
 //! Three invariants, by the names that the rest of the crate uses:
 //!
@@ -78,6 +78,7 @@ mod reader;
 mod scan;
 mod sharded;
 mod shared_lists;
+pub mod software;
 mod stats;
 mod torrents;
 pub mod udp;

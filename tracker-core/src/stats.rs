@@ -45,6 +45,8 @@ totals! {
     partial_seeds,
     /// Peers with an IPv6 address.
     peers_v6,
+    /// Those of them that are complete.
+    seeders_v6,
     /// Lines and directories in use.
     lines,
     /// Announces that were applied.

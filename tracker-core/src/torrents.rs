@@ -34,10 +34,9 @@ impl Torrents {
     }
 }
 
-impl Iterator for Torrents {
-    type Item = (InfoHash, ScrapeCounts);
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Torrents {
+    /// The next torrent with everything that its record says.
+    pub fn next_record(&mut self) -> Option<Torrent> {
         let memory = self.memory.as_ref();
         loop {
             let segment = self.next >> SEGMENT_SHIFT;
@@ -55,11 +54,20 @@ impl Iterator for Torrents {
     }
 }
 
+impl Iterator for Torrents {
+    type Item = (InfoHash, ScrapeCounts);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Torrent { info_hash, seeders, leechers, completed, partial, .. } = self.next_record()?;
+        Some((info_hash, ScrapeCounts { seeders, completed, leechers, partial }))
+    }
+}
+
 /// Tries that the writer is met in the middle of a change, some 10 ns each, before it is taken to be held up.
 const TRIES: u32 = 100;
 
 /// The torrent in a record; `None` when the record isn't in use.
-fn torrent(memory: &&Memory, record: Shared<'_>) -> Option<(InfoHash, ScrapeCounts)> {
+fn torrent(memory: &&Memory, record: Shared<'_>) -> Option<Torrent> {
     let mut tries = 0;
     loop {
         let version = record.word(2);
@@ -71,9 +79,7 @@ fn torrent(memory: &&Memory, record: Shared<'_>) -> Option<(InfoHash, ScrapeCoun
         memory.acquire();
         // Word 2 was loaded three times: the same version before, with and after the others.
         if words[2] == version && record.word(2) == version && torrent_version(version).is_multiple_of(2) {
-            let Torrent { info_hash, seeders, leechers, completed, partial, .. } =
-                Torrent::from_words(&words);
-            return Some((info_hash, ScrapeCounts { seeders, completed, leechers, partial }));
+            return Some(Torrent::from_words(&words));
         }
         // A hash that is half of one torrent's and half of another's must not be met, nor a torrent be left out: so it tries on.
         tries += 1;

@@ -199,14 +199,17 @@ impl Request<'_> {
         Handled {
             verdict: Verdict::Announce,
             len: ANNOUNCE_ANSWER_LEN + found.peers as usize * peer.family().peer_len(),
-            event: Some(AnnounceEvent::new(
-                announce.info_hash,
-                peer,
-                announce.kind,
-                seeder,
-                // The low part, as the kernel has it.
-                (self.context.now_ns / 1_000_000) as u32,
-            )),
+            event: Some(
+                AnnounceEvent::new(
+                    announce.info_hash,
+                    peer,
+                    announce.kind,
+                    seeder,
+                    // The low part, as the kernel has it.
+                    (self.context.now_ns / 1_000_000) as u32,
+                )
+                .with_peer_id(&announce.peer_id),
+            ),
         }
     }
 

@@ -43,8 +43,8 @@ fn tracker_connect(context: XdpContext) -> u32 {
 
 #[inline(always)]
 fn run<const ANSWERS: bool>(context: &XdpContext) -> u32 {
-    let verdict = journey::travel(&mut Packet::new(context), &mut Maps::<ANSWERS>);
-    maps::count(verdict);
+    let (version, verdict) = journey::travel(&mut Packet::new(context), &mut Maps::<ANSWERS>);
+    maps::count(version, verdict);
     log(context, verdict);
     match verdict.class() {
         Class::Answer => XDP_TX,

@@ -9,7 +9,7 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, PerCpuArray, Ring
 use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_coarse_ns};
 use aya_ebpf::macros::btf_map;
 use tracker_common::connection_id::{Address, Keys};
-use tracker_common::counters::Counters;
+use tracker_common::counters::{Counters, IpVersion};
 use tracker_common::journey::Host;
 use tracker_common::scratch::{Scratch, next_random};
 use tracker_common::settings::{
@@ -73,10 +73,10 @@ static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 
 /// Counts a verdict on this CPU.
 #[inline(always)]
-pub(crate) fn count(verdict: Verdict) {
+pub(crate) fn count(version: IpVersion, verdict: Verdict) {
     if let Some(counters) = COUNTERS.get_ptr_mut(0) {
         // SAFETY: a per-CPU value, and XDP programs of one CPU don't interrupt each other.
-        unsafe { (*counters).count(verdict) }
+        unsafe { (*counters).count(version, verdict) }
     }
 }
 

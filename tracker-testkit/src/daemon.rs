@@ -43,6 +43,8 @@ pub struct Configuration {
     pub block_list: String,
     /// The tables `[http]` and `[tls]`, as they go into the file.
     pub http: String,
+    /// More tables.
+    pub more: String,
 }
 
 impl Configuration {
@@ -58,6 +60,7 @@ impl Configuration {
             access_list: None,
             block_list: String::new(),
             http: http(&[]),
+            more: String::new(),
         }
     }
 
@@ -158,6 +161,11 @@ impl Home {
         line("[control]", String::new());
         line("socket = ", path("control.sock"));
         line(&configuration.http, String::new());
+        // Trackers of other tests run at the same time.
+        if !configuration.more.contains("[metrics]") {
+            line("[metrics]\nlisten = []", String::new());
+        }
+        line(&configuration.more, String::new());
         self.write(CONFIGURATION, &text);
         self.write(BLOCK_LIST, &configuration.block_list);
         if let Some(list) = &configuration.access_list {

@@ -6,7 +6,7 @@
 //!
 //! - `declare`: the macros.
 //! - `sections`: the tables; `http`: those of HTTP and TLS, and what its workers are given; `webtorrent`: WebTorrent's.
-//! - `limits`: rate limits of sources. `layers`: environment and `--set` over the file; `document`: docs/configuration.md.
+//! - `limits`: rate limits of sources; `metrics`: metrics and the export. `layers`: environment and `--set` over the file; `document`: docs/configuration.md.
 //! - `changes`: what differs from another one. `checks`: ranges and relations; `refusal`: the errors.
 
 use std::ops::Range;
@@ -23,6 +23,7 @@ mod document;
 mod http;
 mod layers;
 mod limits;
+mod metrics;
 mod refusal;
 mod sections;
 mod webtorrent;
@@ -33,6 +34,7 @@ use declare::Key;
 pub use http::{Http, Listen, ProxyHeader, Tls, TrustedProxy};
 pub use layers::Layers;
 pub use limits::RateLimits;
+pub use metrics::{Export, Metrics};
 pub use refusal::ConfigError;
 pub use sections::{
     AccessList, AccessMode, BadConnectionId, BlockList, Control, LogFormat, LogLevel, Protocol, Swarm, Udp,
@@ -70,6 +72,10 @@ section! {
             access_list: AccessList,
             /// Which networks are served.
             block_list: BlockList,
+            /// Metrics for Prometheus.
+            metrics: Metrics,
+            /// All torrents to a file.
+            export: Export,
             /// The socket of `tracker-user map`.
             control: Control,
         }
@@ -149,7 +155,7 @@ impl Config {
         out
     }
 
-    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 11] {
+    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 13] {
         [
             ("xdp", Xdp::ABOUT, self.xdp.keys()),
             ("udp", Udp::ABOUT, self.udp.keys()),
@@ -161,6 +167,8 @@ impl Config {
             ("swarm", Swarm::ABOUT, self.swarm.keys()),
             ("access_list", AccessList::ABOUT, self.access_list.keys()),
             ("block_list", BlockList::ABOUT, self.block_list.keys()),
+            ("metrics", Metrics::ABOUT, self.metrics.keys()),
+            ("export", Export::ABOUT, self.export.keys()),
             ("control", Control::ABOUT, self.control.keys()),
         ]
     }

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use tokio::sync::oneshot;
 use tracker_common::counters::Counters;
 use tracker_common::settings::Endpoints;
 use tracker_core::access_list::parse_info_hash;
@@ -29,10 +30,13 @@ use crate::interface::Interface;
 use crate::limits::{Change, LimitKeeper};
 use crate::lists::Lists;
 use crate::log::Log;
+use crate::metrics;
+use crate::metrics::readings::Readings;
 use crate::ready::{self, Listens};
 use crate::signals;
 use crate::state::State;
 use crate::stats::{self, Stats};
+use crate::survey::Surveyor;
 use crate::swarms::{self, SwarmCounts};
 use crate::udp::bind::{self, Bound};
 use crate::udp::worker::{self, Tally, WorkerContext};
@@ -46,6 +50,8 @@ pub enum Event {
     Reload(&'static str),
     /// A request over the control socket, and where its answer goes.
     Request(Request, SyncSender<Answer>),
+    /// Somebody wants the numbers for metrics.
+    Read(oneshot::Sender<Readings>),
     /// A thread that the tracker can't do without has ended, and why.
     Failed(String),
 }
@@ -82,6 +88,8 @@ struct Daemon {
     _claim: Option<File>,
     limits: LimitKeeper,
     control: Result<control::Listener, String>,
+    metrics_at: Vec<SocketAddr>,
+    surveyor: Surveyor,
     writer: Writer,
     http: Http,
     workers: Vec<JoinHandle<()>>,
@@ -94,6 +102,7 @@ impl Daemon {
         let interfaces = in_kernel::find_interfaces(&config.xdp.interfaces)?;
         let bound = bind::bind_all(&config.udp)?;
         let http = http::prepare(config)?;
+        let metrics = metrics::prepare(&config.metrics.listen)?;
         let control = listen(config)?;
         let state = State::open(&config.state_directory);
         let keys = state.connection_id_keys()?;
@@ -123,7 +132,7 @@ impl Daemon {
         let mut tallies = Vec::new();
         for Bound { address, sockets } in bound {
             for socket in sockets {
-                let tally = Arc::new(Tally::default());
+                let tally = Arc::new(Tally::new(address));
                 tallies.push(Arc::clone(&tally));
                 let sink = sinks.pop().context("there is a queue for each socket")?;
                 workers.push(worker::start(WorkerContext {
@@ -142,6 +151,10 @@ impl Daemon {
             }
         }
         let http = http.start(config, writer.reader(), lists.shared(), sinks_of_http, events.clone())?;
+        let every = Duration::from_secs(config.metrics.survey_interval_s.into());
+        let surveyor = Surveyor::start(writer.reader(), every, config.export.wanted())?;
+        let metrics_at = metrics.addresses().to_vec();
+        metrics.start(events.clone())?;
         if let Ok(listener) = &control {
             listener.serve(events.clone()).context("control socket")?;
         }
@@ -156,6 +169,8 @@ impl Daemon {
             _claim: claim,
             limits,
             control,
+            metrics_at,
+            surveyor,
             writer,
             http,
             workers,
@@ -187,7 +202,8 @@ impl Daemon {
             Err(reason) => format!("off ({reason})"),
         };
         // Nobody has to read it.
-        let _closed = ready::write(&mut io::stdout().lock(), &places, &interfaces, &control);
+        let _closed =
+            ready::write(&mut io::stdout().lock(), &places, &interfaces, &self.metrics_at, &control);
     }
 
     /// The main loop.
@@ -213,6 +229,9 @@ impl Daemon {
                     // A client that has gone away needs no answer.
                     let _gone = reply.send(self.answer(request));
                 }
+                Ok(Event::Read(reply)) => {
+                    let _gone = reply.send(self.readings());
+                }
                 Ok(Event::Failed(reason)) => bail!(reason),
                 Err(RecvTimeoutError::Timeout) => {
                     look_at_addresses = Instant::now() + ADDRESSES_EVERY;
@@ -230,6 +249,7 @@ impl Daemon {
             kernel.detach();
         }
         drop(self.control);
+        self.surveyor.stop();
         self.http.stop();
         for worker in self.workers {
             if worker.join().is_err() {
@@ -335,22 +355,48 @@ impl Daemon {
     }
 
     fn stats(&self) -> Stats {
-        let mut sockets = Counters::ZERO;
-        let mut answers_refused = 0;
-        for tally in &self.tallies {
-            sockets.add(&tally.counters());
-            answers_refused += tally.answers_refused();
-        }
-        let kernel = self.kernel.as_ref().map(Kernel::counters).transpose().unwrap_or_else(|error| {
+        self.stats_of(self.kernel_counters().as_ref(), &self.socket_counters())
+    }
+
+    fn kernel_counters(&self) -> Option<Counters> {
+        self.kernel.as_ref().map(Kernel::counters).transpose().unwrap_or_else(|error| {
             tracing::error!("{error:#}");
             None
-        });
+        })
+    }
+
+    fn socket_counters(&self) -> Counters {
+        let mut sockets = Counters::ZERO;
+        for tally in &self.tallies {
+            sockets.add(&tally.counters());
+        }
+        sockets
+    }
+
+    fn readings(&self) -> Readings {
+        let (kernel, sockets) = (self.kernel_counters(), self.socket_counters());
+        let mut software = self.writer.software();
+        software.extend(self.http.software());
+        Readings {
+            stats: self.stats_of(kernel.as_ref(), &sockets),
+            kernel,
+            sockets,
+            totals: self.writer.reader().totals(),
+            writer: self.writer.readings(),
+            http: self.http.counts(),
+            webtorrent: self.http.webtorrent_counts(),
+            software,
+            survey: self.surveyor.latest(),
+        }
+    }
+
+    fn stats_of(&self, kernel: Option<&Counters>, sockets: &Counters) -> Stats {
         Stats {
             uptime_s: self.started.elapsed().as_secs(),
             interfaces: self.interfaces.iter().map(|served| served.result.clone()).collect(),
-            kernel: kernel.as_ref().map(stats::by_name).unwrap_or_default(),
-            sockets: stats::by_name(&sockets),
-            answers_refused,
+            kernel: kernel.map(stats::by_name).unwrap_or_default(),
+            sockets: stats::by_name(sockets),
+            answers_refused: self.tallies.iter().map(|tally| tally.answers_refused()).sum(),
             http: self.http.numbers(),
             webtorrent: self.http.webtorrent_numbers(),
             swarm: self.writer.numbers(),

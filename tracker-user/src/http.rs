@@ -13,6 +13,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use http_ws::counters::{Count, Counter, Signal};
 use http_ws::tls::Tls;
 use http_ws::{Context, Endpoint, Listener, Server, Settings};
 use tracker_core::{AccessList, EventSink, SharedLists, TableReader};
@@ -129,6 +130,21 @@ impl Http {
     /// What all workers have counted of WebTorrent; empty without it.
     pub fn webtorrent_numbers(&self) -> BTreeMap<String, u64> {
         self.by_name(Server::webtorrent_numbers)
+    }
+
+    /// What all workers have counted of HTTP, for metrics.
+    pub fn counts(&self) -> Vec<(Counter, Count)> {
+        self.server.as_ref().map(Server::counts).unwrap_or_default()
+    }
+
+    /// What all workers have counted of WebTorrent, for metrics.
+    pub fn webtorrent_counts(&self) -> Vec<(Signal, Count)> {
+        self.server.as_ref().map(Server::webtorrent_counts).unwrap_or_default()
+    }
+
+    /// Announces of WebTorrent by software; a name may come more than once.
+    pub fn software(&self) -> Vec<(&'static str, u64)> {
+        self.server.as_ref().map(Server::webtorrent_software).unwrap_or_default()
     }
 
     fn by_name(&self, numbers: impl FnOnce(&Server) -> Vec<(&'static str, u64)>) -> BTreeMap<String, u64> {

@@ -13,10 +13,11 @@
 //!   restart.
 //! - [`limits`]: what a source may send.
 //! - [`control`], [`stats`], [`signals`], [`swarms`], [`ready`], [`log`]: how the running tracker is asked, and what it tells.
+//! - [`metrics`]: the same for Prometheus; [`survey`]: what takes a walk through all torrents.
 //!
 //! Threads: the main loop (owner of lists, maps and links; the only one that changes what operators see), one worker a UDP socket, HTTP's workers,
 //! the writer, one that makes the swarm table's memory ahead of it (where a program reads the table), one for signals, one for the
-//! control socket. They are joined by channels, one event queue a worker, the program's ring of events, and lists that are swapped whole.
+//! control socket, one for metrics, one that counts and exports torrents. They are joined by channels, one event queue a worker, the program's ring of events, and lists that are swapped whole.
 //!
 //! Features: `xdp` (default) carries the BPF object inside the binary and needs it at build time; without it the tracker answers over
 //! sockets only.
@@ -48,12 +49,14 @@ pub mod interface;
 pub mod limits;
 pub mod lists;
 pub mod log;
+pub mod metrics;
 pub mod ports;
 pub mod privileges;
 pub mod ready;
 pub mod signals;
 pub mod state;
 pub mod stats;
+pub mod survey;
 pub mod swarms;
 pub mod tls_command;
 pub mod udp;

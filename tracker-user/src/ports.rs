@@ -14,6 +14,8 @@ pub enum Transport {
     Udp,
     /// Those of `http.listen`.
     Tcp,
+    /// Those of `metrics.listen`.
+    Metrics,
 }
 
 /// linux/include/net/tcp_states.h: `TCP_LISTEN`.
@@ -24,13 +26,14 @@ impl Transport {
         match self {
             Self::Udp => "udp.addresses",
             Self::Tcp => "http.listen",
+            Self::Metrics => "metrics.listen",
         }
     }
 
     const fn tables(self) -> [&'static str; 2] {
         match self {
             Self::Udp => ["/proc/net/udp", "/proc/net/udp6"],
-            Self::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+            Self::Tcp | Self::Metrics => ["/proc/net/tcp", "/proc/net/tcp6"],
         }
     }
 }

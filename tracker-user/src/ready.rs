@@ -89,7 +89,7 @@ fn has_url(ip: IpAddr) -> bool {
     }
 }
 
-/// Writes the lines: places, interfaces with what became of them, the control socket, how to stop, `ready`.
+/// Writes the lines: places, interfaces with what became of them, metrics, the control socket, how to stop, `ready`.
 ///
 /// # Errors
 ///
@@ -98,6 +98,7 @@ pub fn write(
     out: &mut impl Write,
     places: &[String],
     interfaces: &[String],
+    metrics: &[SocketAddr],
     control: &str,
 ) -> io::Result<()> {
     for place in places {
@@ -105,6 +106,9 @@ pub fn write(
     }
     for interface in interfaces {
         writeln!(out, "xdp {interface}")?;
+    }
+    for address in metrics {
+        writeln!(out, "metrics http://{address}/metrics")?;
     }
     writeln!(out, "control {control}")?;
     writeln!(out, "stop with Ctrl-C or SIGTERM")?;
@@ -186,12 +190,13 @@ mod tests {
             &mut out,
             &["announce udp://127.0.0.1:1/announce".to_owned()],
             &["lo generic".to_owned()],
+            &["127.0.0.1:9969".parse().expect("an address")],
             "/run/c",
         )
         .expect("memory");
         assert_eq!(
             String::from_utf8(out).expect("text"),
-            "announce udp://127.0.0.1:1/announce\nxdp lo generic\ncontrol /run/c\nstop with Ctrl-C or SIGTERM\nready\n"
+            "announce udp://127.0.0.1:1/announce\nxdp lo generic\nmetrics http://127.0.0.1:9969/metrics\ncontrol /run/c\nstop with Ctrl-C or SIGTERM\nready\n"
         );
     }
 }

@@ -4,7 +4,7 @@
 //! tracker runs with keys in memory, and ids end with it. Files are replaced whole, by [`replace_file`]. Tests are below.
 
 use std::fs::{self, File, Metadata, Permissions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -191,12 +191,24 @@ impl State {
 
 /// Replaces a file so that a reader, and whoever comes after a crash, sees the old content or the new one, never a part.
 pub fn replace_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_file_by(path, mode, |file| file.write_all(content))
+}
+
+/// The same with content that `write` writes, piece by piece.
+pub fn replace_file_by(
+    path: &Path,
+    mode: u32,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let directory = directory_of(path);
     let mut file = tempfile::Builder::new()
         .prefix(&unfinished(path))
         .permissions(Permissions::from_mode(0o600))
         .tempfile_in(directory)?;
-    file.write_all(content)?;
+    let mut buffered = BufWriter::new(&mut file);
+    write(&mut buffered)?;
+    buffered.flush()?;
+    drop(buffered);
     give_to(file.as_file(), &fs::metadata(path).or_else(|_new| fs::metadata(directory))?);
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all()?;

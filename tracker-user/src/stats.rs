@@ -124,12 +124,14 @@ impl Display for Stats {
 
 #[cfg(test)]
 mod tests {
+    use tracker_common::counters::IpVersion;
+
     use super::*;
 
     #[test]
     fn table_has_every_verdict_once() {
         let mut counters = Counters::ZERO;
-        counters.count(Verdict::Connect);
+        counters.count(IpVersion::V6, Verdict::Connect);
         let stats =
             Stats { kernel: by_name(&counters), sockets: by_name(&Counters::ZERO), ..Stats::default() };
         let table = stats.to_string();

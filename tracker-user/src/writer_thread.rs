@@ -15,11 +15,13 @@ use anyhow::Context as _;
 use tracker_common::siphash::SipKey;
 use tracker_core::AccessList;
 use tracker_core::queue::{EventSink, LostEvents, queues};
+use tracker_core::software::SoftwareTally;
 use tracker_core::{Millis, Segments, TableReader, TableWriter};
 
 use crate::bpf::{EventRing, RingGauge};
 use crate::config::Config;
 use crate::daemon::Event;
+use crate::metrics::readings::{LAG_BOUNDS, Lag, WriterReadings};
 use crate::udp::sys;
 use crate::udp::sys::wait::Bell;
 
@@ -46,13 +48,17 @@ pub struct Writer {
     lost: LostEvents,
     applied: Arc<AppliedEvents>,
     gauge: Option<RingGauge>,
+    ring_bytes: u64,
 }
 
-/// Events applied, by the way they came. Written by the writer alone.
+/// Events applied, by the way they came, by software, and how long they waited. Written by the writer alone.
 #[derive(Debug, Default)]
 struct AppliedEvents {
     ring: AtomicU64,
     queues: AtomicU64,
+    software: SoftwareTally,
+    lag: [AtomicU64; LAG_BOUNDS.len() + 1],
+    lag_sum_ms: AtomicU64,
 }
 
 /// Makes an empty table.
@@ -67,11 +73,27 @@ pub fn table(config: &Config, segments: Box<dyn Segments>) -> anyhow::Result<Tab
     Ok(TableWriter::new(config.limits(), SipKey::from_bytes(key), segments)?)
 }
 
+/// There is one writer, so no locked instruction is needed; relaxed, since each number is read by itself.
+fn add(counter: &AtomicU64, number: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(number), Ordering::Relaxed);
+}
+
 impl AppliedEvents {
-    fn add(&self, round: &Round) {
-        for (counter, number) in [(&self.ring, round.from_ring), (&self.queues, round.from_queues)] {
-            // There is one writer, so no locked instruction is needed; relaxed, since each number is read by itself.
-            counter.store(counter.load(Ordering::Relaxed).wrapping_add(number as u64), Ordering::Relaxed);
+    fn add(&self, round: &Round, lag_ms: u32) {
+        add(&self.ring, round.from_ring as u64);
+        add(&self.queues, round.from_queues as u64);
+        if round.applied() > 0 {
+            let bucket = LAG_BOUNDS.partition_point(|bound| bound * 1000.0 < f64::from(lag_ms));
+            add(&self.lag[bucket], 1);
+            add(&self.lag_sum_ms, lag_ms.into());
+        }
+    }
+
+    fn lag(&self) -> Lag {
+        let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Lag {
+            buckets: std::array::from_fn(|bucket| number(&self.lag[bucket])),
+            sum_ms: number(&self.lag_sum_ms),
         }
     }
 }
@@ -100,6 +122,7 @@ impl Writer {
         source.attend(Box::new(move || rung.ring()));
         let inflow = Inflow::new(source, workers > 1, ring);
         let (bell_of_thread, applied_by_thread) = (Arc::clone(&bell), Arc::clone(&applied));
+        let ring_bytes = config.xdp.event_ring_bytes.into();
         let cleaning_interval_s = config.swarm.cleaning_interval_s;
         let thread = thread::Builder::new()
             .name("writer".to_owned())
@@ -111,7 +134,7 @@ impl Writer {
                 std::mem::forget(ended);
             })
             .context("starting the writer")?;
-        Ok((Self { thread, commands, bell, reader, lost, applied, gauge }, sinks))
+        Ok((Self { thread, commands, bell, reader, lost, applied, gauge, ring_bytes }, sinks))
     }
 
     /// A reader of the table.
@@ -137,6 +160,23 @@ impl Writer {
             numbers.insert("event_ring_bytes_in_use".to_owned(), gauge.bytes_in_use());
         }
         numbers
+    }
+
+    /// The same for metrics.
+    pub fn readings(&self) -> WriterReadings {
+        let Self { applied, lost, gauge, .. } = self;
+        WriterReadings {
+            from_kernel: applied.ring.load(Ordering::Relaxed),
+            from_sockets: applied.queues.load(Ordering::Relaxed),
+            lost: lost.count(),
+            ring: gauge.as_ref().map(|gauge| [gauge.bytes_in_use(), self.ring_bytes]),
+            lag: applied.lag(),
+        }
+    }
+
+    /// Announces over UDP and HTTP by software; a name may come more than once.
+    pub fn software(&self) -> Vec<(&'static str, u64)> {
+        self.applied.software.named().collect()
     }
 
     /// Applies what is left and ends the thread.

@@ -51,24 +51,24 @@ impl Client {
         message.clear();
         let done = match read(text) {
             Ok(Request::Announce(announce)) => {
-                local.tally.count(Signal::InAnnounce);
+                local.tally.count_from(&self.address, Signal::InAnnounce);
                 self.announce(&announce, worker, local, &mut scratch, now_s).map(|()| Then::GoOn)
             }
             Ok(Request::Answer(answer)) => {
-                local.tally.count(Signal::InAnswer);
+                local.tally.count_from(&self.address, Signal::InAnswer);
                 self.answer(&answer, worker, local, message, now_s).map(|()| Then::GoOn)
             }
             Ok(Request::Scrape(mut hashes)) => {
-                local.tally.count(Signal::InScrape);
+                local.tally.count_from(&self.address, Signal::InScrape);
                 self.scrape(&mut hashes, worker, local, message);
                 Ok(Then::GoOn)
             }
             Ok(Request::FullScrape) => {
-                local.tally.count(Signal::InScrape);
+                local.tally.count_from(&self.address, Signal::InScrape);
                 self.full_scrape(local).map(Then::FullScrape)
             }
             Err(refusal) => {
-                local.tally.count(Signal::InInvalid);
+                local.tally.count_from(&self.address, Signal::InInvalid);
                 Err(refusal)
             }
         };
@@ -83,7 +83,7 @@ impl Client {
         message.clear();
         reply::refusal(refusal, message);
         self.mailbox.send(&[message]);
-        local.tally.count(Signal::OutError);
+        local.tally.count_from(&self.address, Signal::OutError);
     }
 
     /// W01, W04, W05.
@@ -96,6 +96,8 @@ impl Client {
         now_s: u32,
     ) -> Result<(), Refusal> {
         let Announce { info_hash, peer_id, kind, seeder, ref offers } = *announce;
+        let [a, b, c, ..] = peer_id;
+        local.software.count([a, b, c]);
         let settings = &local.shared.settings;
         let refuse =
             |reason| Refusal { action: Action::Announce, reason, info_hash: Some(info_hash), ends: None };
@@ -133,7 +135,7 @@ impl Client {
         let terms = Terms { interval_s: settings.interval_s, ..worker.context.policy.terms() };
         reply::announce(&info_hash, terms.interval(random.next()), counts, message);
         self.mailbox.send(&[message]);
-        local.tally.count(Signal::OutAnnounce);
+        local.tally.count_from(&self.address, Signal::OutAnnounce);
 
         message.clear();
         reply::forwarded(&info_hash, &peer_id, message);
@@ -185,7 +187,7 @@ impl Client {
         }
         reply::end_scrape(local.shared.settings.interval_s, message);
         self.mailbox.send(&[message]);
-        local.tally.count(Signal::OutScrape);
+        local.tally.count_from(&self.address, Signal::OutScrape);
     }
 
     fn full_scrape(&self, local: &Local) -> Result<FullScrape, Refusal> {
@@ -194,7 +196,7 @@ impl Client {
         let running = throttle
             .begin(self.address, Instant::now())
             .map_err(|_wait| refuse("full scrapes are limited"))?;
-        local.tally.count(Signal::OutScrape);
+        local.tally.count_from(&self.address, Signal::OutScrape);
         Ok(FullScrape::new(running))
     }
 

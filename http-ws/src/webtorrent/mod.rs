@@ -34,6 +34,8 @@ use hashbrown::HashMap;
 use tracker_common::wire::InfoHash;
 use tracker_core::AccessList;
 
+use tracker_core::software::SoftwareTally;
+
 use crate::counters::{Signal, SignalTally};
 use crate::full_scrape::Throttle;
 use connection_id::ConnectionId;
@@ -131,6 +133,7 @@ pub(crate) struct Local {
     number: u16,
     shared: Arc<Shared>,
     tally: Arc<SignalTally>,
+    software: Arc<SoftwareTally>,
     mailboxes: RefCell<HashMap<ConnectionId, Rc<Mailbox>>>,
     next: Cell<u64>,
     scratch: RefCell<Scratch>,
@@ -149,11 +152,17 @@ struct Scratch {
 const READ_BYTES: usize = 64 * 1024;
 
 impl Local {
-    pub(crate) fn new(number: u16, shared: Arc<Shared>, tally: Arc<SignalTally>) -> Self {
+    pub(crate) fn new(
+        number: u16,
+        shared: Arc<Shared>,
+        tally: Arc<SignalTally>,
+        software: Arc<SoftwareTally>,
+    ) -> Self {
         Self {
             number,
             shared,
             tally,
+            software,
             mailboxes: RefCell::default(),
             next: Cell::new(0),
             scratch: RefCell::default(),

@@ -6,6 +6,7 @@ use bytemuck::Pod;
 
 use super::Host;
 use super::refuse::{ERROR_LEN, refuse};
+use crate::event;
 use crate::frame::{self, Datagram, Frame, Network, SUM_STEP};
 use crate::table::layout::{RECORD_BYTES, WORDS};
 use crate::table::{self, Announced, Announcer, PeerFamily, Room, SPARE};
@@ -64,11 +65,12 @@ fn begun<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<V
     // BEP 15, "announce request".
     let [hash0, hash1] = frame.load::<[u64; 2]>(N::PAYLOAD + 16).ok_or(Verdict::PassLength)?;
     let hash2 = frame.load::<u32>(N::PAYLOAD + 32).ok_or(Verdict::PassLength)?;
+    let peer_id = frame.load::<u32>(N::PAYLOAD + 36).ok_or(Verdict::PassLength)?;
     let left = frame.load::<u64>(N::PAYLOAD + 64).ok_or(Verdict::PassLength)?;
-    let event = frame.load::<u32>(N::PAYLOAD + 80).ok_or(Verdict::PassLength)?;
+    let event_code = frame.load::<u32>(N::PAYLOAD + 80).ok_or(Verdict::PassLength)?;
     let num_want = frame.load::<u32>(N::PAYLOAD + 92).ok_or(Verdict::PassLength)?;
     let info_hash = [hash0.to_le(), hash1.to_le(), hash2.to_le() as u64];
-    let kind = AnnounceKind::from_wire(u32::from_be(event));
+    let kind = AnnounceKind::from_wire(u32::from_be(event_code));
     let random = host.random();
     let announcer = Announcer::<N::Peers> {
         peer: N::peer(datagram.source, port),
@@ -88,8 +90,8 @@ fn begun<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Result<V
     let room = room_for::<N>(at_most);
     let grown = if room > came { room } else { came };
     let Some(growth) = grow(frame, came, grown) else { return Err(Verdict::PassResize) };
-    let time_ms = host.now_ms();
-    let event = N::Peers::event(info_hash, announcer.peer, kind, announcer.seeder, time_ms);
+    let last = event::last_word(announcer.seeder, u32::from_le(peer_id), host.now_ms());
+    let event = N::Peers::event(info_hash, announcer.peer, kind, last);
     if !host.emit(&event) {
         let _as_it_came = match growth {
             Growth::None => true,

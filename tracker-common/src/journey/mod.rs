@@ -13,6 +13,7 @@
 
 use crate::checksum::Sum;
 use crate::connection_id::{self, Address, Epoch, Keys, Seed};
+use crate::counters::IpVersion;
 use crate::frame::{self, Datagram, ETHERNET_LEN, Frame, Ip, Network, Payload, TAG_LEN, V4, V6};
 use crate::sketch::{Kind, SourceLimits};
 use crate::source;
@@ -80,20 +81,22 @@ enum Next {
     Scrape,
 }
 
-/// Decides what becomes of a frame, and turns it into the answer where the verdict is one.
+/// Decides what becomes of a frame, and turns it into the answer where the verdict is one. Also tells what it came in.
 #[inline(always)]
-pub fn travel<F: Frame, H: Host>(frame: &mut F, host: &mut H) -> Verdict {
+pub fn travel<F: Frame, H: Host>(frame: &mut F, host: &mut H) -> (IpVersion, Verdict) {
     match untag(frame, host) {
         Ok(()) => {}
-        Err(verdict) => return verdict,
+        Err(verdict) => return (IpVersion::None, verdict),
     }
-    let Some(ether_type) = frame.load::<u16>(ETHERNET_LEN - 2) else { return Verdict::PassOther };
-    let verdict = match u16::from_be(ether_type) {
-        IPV4 => ip::<F, H, V4>(frame, host),
-        IPV6 => ip::<F, H, V6>(frame, host),
-        _ => Verdict::PassOther,
+    let Some(ether_type) = frame.load::<u16>(ETHERNET_LEN - 2) else {
+        return (IpVersion::None, Verdict::PassOther);
     };
-    retag(frame, host, verdict)
+    let (version, verdict) = match u16::from_be(ether_type) {
+        IPV4 => (IpVersion::V4, ip::<F, H, V4>(frame, host)),
+        IPV6 => (IpVersion::V6, ip::<F, H, V6>(frame, host)),
+        _ => (IpVersion::None, Verdict::PassOther),
+    };
+    (version, retag(frame, host, verdict))
 }
 
 /// U21: a frame with a VLAN tag travels without it. (A second program for offsets four higher would be twice as long, and so would the

@@ -35,13 +35,7 @@ pub trait PeerFamily {
     /// The peer in slot `index` (0 to 2) of a torrent's own record, with its cell's seeder flag.
     fn inline(torrent: &Torrent, index: usize) -> Option<(Self::Peer, bool)>;
     /// The words of an [`AnnounceEvent`](crate::event::AnnounceEvent) of this peer.
-    fn event(
-        info_hash: [u64; 3],
-        peer: Self::Peer,
-        kind: AnnounceKind,
-        seeder: bool,
-        time_ms: u32,
-    ) -> [u64; 6];
+    fn event(info_hash: [u64; 3], peer: Self::Peer, kind: AnnounceKind, last: u64) -> [u64; 6];
     /// The peer at byte `at` of an answer.
     fn get<R: Room>(room: &R, at: usize) -> Option<Self::Peer>;
     /// Puts a peer at byte `at` of an answer.
@@ -155,9 +149,9 @@ impl PeerFamily for Peers4 {
     }
 
     #[inline(always)]
-    fn event(hash: [u64; 3], peer: u64, kind: AnnounceKind, seeder: bool, time_ms: u32) -> [u64; 6] {
+    fn event(hash: [u64; 3], peer: u64, kind: AnnounceKind, last: u64) -> [u64; 6] {
         let port = peer >> 32;
-        event::words(hash, [peer & 0xffff_ffff, 0], port, event::FAMILY_V4, kind, seeder, time_ms)
+        event::words(hash, [peer & 0xffff_ffff, 0], port, event::FAMILY_V4, kind, last)
     }
 
     #[inline(always)]
@@ -261,11 +255,11 @@ impl PeerFamily for Peers6 {
     }
 
     #[inline(always)]
-    fn event(hash: [u64; 3], peer: Peer6, kind: AnnounceKind, seeder: bool, time_ms: u32) -> [u64; 6] {
+    fn event(hash: [u64; 3], peer: Peer6, kind: AnnounceKind, last: u64) -> [u64; 6] {
         // Opaque: LLVM would read across two of them on the stack, which the verifier refuses.
         let Peer6 { high, low, port } = peer;
         let (high, low, port) = (black_box(high), black_box(low), black_box(port));
-        event::words(hash, [high, low], port, event::FAMILY_V6, kind, seeder, time_ms)
+        event::words(hash, [high, low], port, event::FAMILY_V6, kind, last)
     }
 
     #[inline(always)]

@@ -2,9 +2,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use tracker_common::table::layout::{
-    Kind, List, ListName, TORRENT_VERSION_MASK, Torrent, WORDS, torrent_version,
-};
+use tracker_common::table::layout::{Kind, TORRENT_VERSION_MASK, Torrent, WORDS, torrent_version};
 
 use super::TableWriter;
 use crate::memory::load;
@@ -66,18 +64,13 @@ impl TableWriter {
         difference(&mut self.totals.seeders, before.seeders, after.seeders);
         difference(&mut self.totals.leechers, before.leechers, after.leechers);
         difference(&mut self.totals.partial_seeds, before.partial, after.partial);
-        difference(&mut self.totals.peers_v6, peers_v6(before), peers_v6(after));
-    }
-}
-
-fn peers_v6(torrent: &Torrent) -> u32 {
-    match torrent.kind {
-        Kind::Free | Kind::Inline4 => 0,
-        Kind::Inline6 => 1,
-        Kind::Lists => {
-            let List { count: leechers, .. } = torrent.list(ListName::LeechersV6);
-            leechers + torrent.list(ListName::SeedersV6).count
-        }
+        let [before, after] = [before.peers_v6(), after.peers_v6()];
+        difference(
+            &mut self.totals.peers_v6,
+            before.leechers + before.seeders,
+            after.leechers + after.seeders,
+        );
+        difference(&mut self.totals.seeders_v6, before.seeders, after.seeders);
     }
 }
 

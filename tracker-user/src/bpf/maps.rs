@@ -10,7 +10,7 @@ use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::of_maps::ArrayOfMaps;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use tracker_common::connection_id::Keys;
-use tracker_common::counters::Counters;
+use tracker_common::counters::{Counters, IpVersion};
 use tracker_common::settings::{
     ACCESS_ENTRIES, BLOCK_ENTRIES, BLOCK4_WORDS, Endpoints, Settings, block4_bit, names,
 };
@@ -36,7 +36,7 @@ pub(super) struct Maps {
     settings: Array<MapData, [u8; SETTINGS_BYTES]>,
     endpoints: Array<MapData, [u8; ENDPOINTS_BYTES]>,
     keys: Array<MapData, [u8; Keys::BYTES]>,
-    counters: PerCpuArray<MapData, [u64; Verdict::COUNT]>,
+    counters: PerCpuArray<MapData, [[u64; Verdict::COUNT]; IpVersion::COUNT]>,
     access: ArrayOfMaps<MapData, Hashes>,
     /// The map in the slot of `access`.
     hashes: Option<Hashes>,
@@ -91,8 +91,8 @@ impl Kernel {
     /// The program's counters, all CPUs together.
     pub fn counters(&self) -> anyhow::Result<Counters> {
         let mut sum = Counters::ZERO;
-        for by_verdict in self.maps.counters.get(&0, 0).context("map COUNTERS")?.iter() {
-            sum.add(&Counters { by_verdict: *by_verdict });
+        for by_version in self.maps.counters.get(&0, 0).context("map COUNTERS")?.iter() {
+            sum.add(&Counters { by_version: *by_version });
         }
         Ok(sum)
     }

@@ -36,6 +36,8 @@ impl Config {
         http::check(&self.http, &self.tls)?;
         self.webtorrent.check()?;
         self.limits.check()?;
+        self.metrics.check()?;
+        self.export.check()?;
         let protocol = &self.protocol;
         within("protocol.interval_s", protocol.interval_s, 60..=MAX_INTERVAL_S)?;
         if !(1..=MAX_PEERS_V4).contains(&protocol.max_response_peers) {

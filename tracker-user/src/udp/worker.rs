@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 use anyhow::Context as _;
 use socket2::Socket;
 use tracker_common::connection_id::Keys;
-use tracker_common::counters::Counters;
+use tracker_common::counters::{Counters, IpVersion};
 use tracker_common::sketch::Sketches;
 use tracker_common::verdict::Verdict;
 use tracker_core::policy::Policy;
@@ -53,19 +53,31 @@ pub struct WorkerContext {
 }
 
 /// What a worker has counted: written by it alone, read by the main loop.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 // Two cache lines: processors fetch them in pairs, and a neighbour's counters would slow ours.
 #[repr(align(128))]
 pub struct Tally {
+    version: IpVersion,
     by_verdict: [AtomicU64; Verdict::COUNT],
     answers_refused: AtomicU64,
 }
 
 impl Tally {
+    /// Zeros, for a socket with this address.
+    pub fn new(address: SocketAddr) -> Self {
+        let version = if address.is_ipv4() { IpVersion::V4 } else { IpVersion::V6 };
+        Self {
+            version,
+            by_verdict: [const { AtomicU64::new(0) }; Verdict::COUNT],
+            answers_refused: AtomicU64::new(0),
+        }
+    }
+
     /// Packets by verdict.
     pub fn counters(&self) -> Counters {
         let mut counters = Counters::ZERO;
-        for (copy, counter) in counters.by_verdict.iter_mut().zip(&self.by_verdict) {
+        let by_verdict = &mut counters.by_version[self.version as usize];
+        for (copy, counter) in by_verdict.iter_mut().zip(&self.by_verdict) {
             // Relaxed here and below: each number is read by itself.
             *copy = counter.load(Ordering::Relaxed);
         }
@@ -189,13 +201,13 @@ mod tests {
 
     #[test]
     fn tally_counts_by_verdict() {
-        let tally = Tally::default();
+        let tally = Tally::new(SocketAddr::from(([127, 0, 0, 1], 0)));
         tally.count(Verdict::Connect);
         tally.count(Verdict::Connect);
         tally.count(Verdict::DropShort);
         let counters = tally.counters();
         assert_eq!((counters.of(Verdict::Connect), counters.of(Verdict::DropShort)), (2, 1));
-        assert_eq!(counters.by_verdict.iter().sum::<u64>(), 3);
+        assert_eq!(counters.by_version.as_flattened().iter().sum::<u64>(), 3);
     }
 
     fn worker(
@@ -207,7 +219,7 @@ mod tests {
         let table = tracker_core::TableWriter::new(limits, key, memory).expect("there is memory").reader();
         let (mut sinks, _source) = tracker_core::queues(1);
         let (events, received) = std::sync::mpsc::channel();
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(Tally::new(SocketAddr::from(([127, 0, 0, 1], 0))));
         let stopping = Arc::new(AtomicBool::new(false));
         let context = WorkerContext {
             address: "127.0.0.1:1".parse().expect("an address"),

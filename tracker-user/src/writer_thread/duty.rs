@@ -116,9 +116,18 @@ impl Duty {
 
     /// Applies what has come.
     fn round(&mut self, now: Millis) -> Round {
-        let table = &mut self.table;
-        let round = self.inflow.round(|events| table.apply_batch(events, now));
-        self.applied.add(&round);
+        let Self { table, inflow, applied, .. } = self;
+        let mut lag_ms = 0;
+        let round = inflow.round(|events| {
+            for event in events {
+                applied.software.count(event.software());
+                // Both wrap after 49 days; what was answered since this round began hasn't waited.
+                let waited = (now.0 as u32).wrapping_sub(event.time_ms()) as i32;
+                lag_ms = lag_ms.max(waited);
+            }
+            table.apply_batch(events, now);
+        });
+        applied.add(&round, lag_ms as u32);
         round
     }
 

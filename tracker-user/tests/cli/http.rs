@@ -10,7 +10,7 @@ use tracker_testkit::daemon::{Configuration, Home};
 use crate::{home, on_loopback, running};
 
 /// What a client gets for one request of HTTP/1.0: everything until the tracker closes.
-fn get(address: SocketAddr, path: &str) -> String {
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = connect(address);
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = Vec::new();

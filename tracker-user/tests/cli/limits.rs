@@ -9,6 +9,7 @@ use crate::wired::Wired;
 use crate::{client, on_loopback, running};
 
 /// More than all windows and processors of a test let through.
+#[cfg(feature = "xdp")]
 const FLOOD: u64 = 3000;
 
 #[test]

@@ -6,6 +6,7 @@
 //! - `crashes`: command lines and trackers that are killed while they write, and many at once.
 //! - `swarms`: `map torrent`, `map top` and `map stats --watch`.
 //! - `blocked_in_kernel`: a hundred thousand networks, address by address.
+//! - `metrics`: metrics and the export of torrents.
 //! - `limits`: the rate limits of sources, by `map limit`.
 //! - `reload`: signals that reload the lists.
 //! - `start_and_stop`: ports, interfaces, what survives a restart.
@@ -27,6 +28,7 @@ mod limits;
 #[cfg(feature = "xdp")]
 #[path = "../loaded/mod.rs"]
 mod loaded;
+mod metrics;
 mod reload;
 mod start_and_stop;
 mod stopped;

@@ -20,7 +20,7 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use bytemuck::{Pod, Zeroable as _};
 use tracker_common::connection_id::Keys;
-use tracker_common::counters::Counters;
+use tracker_common::counters::{Counters, IpVersion};
 use tracker_common::event::AnnounceEvent;
 use tracker_common::scratch::Scratch;
 use tracker_common::settings::{Endpoints, Settings, block4_bit, names};
@@ -199,10 +199,10 @@ impl LoadedProgram {
 
     pub(crate) fn counters(&self) -> Counters {
         let map = self.ebpf.map(names::COUNTERS).unwrap();
-        let counters = PerCpuArray::<_, [u64; Verdict::COUNT]>::try_from(map).unwrap();
+        let counters = PerCpuArray::<_, [[u64; Verdict::COUNT]; IpVersion::COUNT]>::try_from(map).unwrap();
         let mut sum = Counters::ZERO;
-        for by_verdict in counters.get(&0, 0).unwrap().iter() {
-            sum.add(&Counters { by_verdict: *by_verdict });
+        for by_version in counters.get(&0, 0).unwrap().iter() {
+            sum.add(&Counters { by_version: *by_version });
         }
         sum
     }

@@ -88,10 +88,11 @@ impl Golden {
     }
 
     fn event(&self, now_ns: u64) -> AnnounceEvent {
-        let Announce { info_hash, event, left, .. } = self.announce;
+        let Announce { info_hash, peer_id, event, left, .. } = self.announce;
         let peer = peer_address(self.from);
         let kind = AnnounceKind::from_wire(event);
         AnnounceEvent::new(info_hash, peer, kind, left == 0, (now_ns / 1_000_000) as u32)
+            .with_peer_id(&peer_id)
     }
 }
 

@@ -48,7 +48,7 @@ fn an_event_has_the_bytes_that_its_drawing_shows() {
             let bytes = [
                 &info_hash[..],
                 &ip,
-                &[0x1a, 0xe1, family, kind, u8::from(left == 0), 0, 0, 0],
+                &[0x1a, 0xe1, family, kind, u8::from(left == 0), b'-', b'K', b'T'],
                 &now_ms.to_le_bytes(),
             ]
             .concat();
@@ -57,7 +57,8 @@ fn an_event_has_the_bytes_that_its_drawing_shows() {
             let mut peer = client;
             peer.set_port(0x1ae1);
             let kind = AnnounceKind::from_wire(event);
-            assert_eq!(emitted, [AnnounceEvent::new(info_hash, peer_address(peer), kind, left == 0, now_ms)]);
+            let event = AnnounceEvent::new(info_hash, peer_address(peer), kind, left == 0, now_ms);
+            assert_eq!(emitted, [event.with_peer_id(b"-KT0001-............")]);
         }
     }
 }

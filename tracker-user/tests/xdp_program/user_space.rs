@@ -54,7 +54,7 @@ impl UserSpace {
         let mut buffer = vec![0; 4096];
         buffer[..frame.len()].copy_from_slice(frame);
         let mut traveller = BufferFrame::new(&mut buffer, frame.len(), true);
-        let verdict = travel(&mut traveller, self);
+        let (_, verdict) = travel(&mut traveller, self);
         Outcome { verdict, frame: traveller.as_slice().to_vec() }
     }
 }

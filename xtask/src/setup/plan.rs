@@ -23,6 +23,7 @@ const TEST_TOOLS: &[&str] = &[
     "nginx-light",
     "openssl",
     "procps",
+    "prometheus",
     "python3",
     "python3-libtorrent",
     "transmission-cli",

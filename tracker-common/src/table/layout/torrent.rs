@@ -99,6 +99,19 @@ impl Torrent {
         ]
     }
 
+    /// How many of the peers have IPv6 addresses.
+    pub const fn peers_v6(&self) -> PeersV6 {
+        match self.kind {
+            Kind::Free | Kind::Inline4 => PeersV6 { seeders: 0, leechers: 0 },
+            // The record has one peer, of this family.
+            Kind::Inline6 => PeersV6 { seeders: self.seeders, leechers: self.leechers },
+            Kind::Lists => PeersV6 {
+                seeders: self.list(ListName::SeedersV6).count,
+                leechers: self.list(ListName::LeechersV6).count,
+            },
+        }
+    }
+
     /// The list of these peers; empty unless the torrent has lists.
     #[inline(always)]
     pub const fn list(&self, name: ListName) -> List {
@@ -182,6 +195,15 @@ impl Torrent {
             None => self.payload[index] = 0,
         }
     }
+}
+
+/// A torrent's peers with IPv6 addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeersV6 {
+    /// Complete ones.
+    pub seeders: u32,
+    /// Incomplete ones.
+    pub leechers: u32,
 }
 
 /// Version of a torrent from its word 2; odd while the record is being written.
