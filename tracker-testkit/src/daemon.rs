@@ -100,6 +100,7 @@ fn http(listen: &[&str]) -> String {
 pub struct Home {
     directory: tempfile::TempDir,
     binary: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl Home {
@@ -107,7 +108,12 @@ impl Home {
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         let directory =
             tempfile::Builder::new().prefix("tracker-home-").tempdir().expect("a temporary directory");
-        Self { directory, binary: binary.into() }
+        Self { directory, binary: binary.into(), environment: Vec::new() }
+    }
+
+    /// A variable for all commands from now on.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// A file of this tracker.
@@ -180,6 +186,7 @@ impl Home {
             None => Command::new(&self.binary),
         };
         command.arg("-c").arg(self.path(CONFIGURATION)).args(words);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -344,6 +351,19 @@ impl Daemon {
                 self.log()
             );
             thread::yield_now();
+        }
+    }
+
+    /// Waits until it has ended by itself or by a signal that was sent.
+    #[track_caller]
+    pub fn wait(mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "still there after {PATIENCE:?}; stderr:\n{}", self.log());
+            thread::sleep(Duration::from_millis(1));
         }
     }
 

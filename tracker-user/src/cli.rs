@@ -2,11 +2,12 @@
 //!
 //! Called by `main`. Options win over the environment, that over the file, the file over the defaults. Tests are below.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{AccessMode, Config, Layers, XdpAnswer, XdpMode};
+use crate::config::{AccessMode, Config, Layers, XdpAnswer, XdpMode, within_chroot};
 
 /// A BitTorrent tracker that answers UDP inside the kernel, HTTP and HTTPS beside it.
 #[derive(Debug, Parser)]
@@ -218,7 +219,23 @@ pub enum BlockCommand {
 impl Cli {
     /// The configuration that these arguments and their file make.
     pub fn configuration(&self) -> anyhow::Result<Config> {
-        let (mut config, unknown) = Config::layered(self.config.as_deref(), &Layers::of_process(&self.set))?;
+        self.configuration_at(self.config.as_deref())
+    }
+
+    /// The configuration as it is now, for a tracker that has changed its root directory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::configuration`]; the file isn't below the chroot.
+    pub fn configuration_inside(&self, chroot: Option<&Path>) -> anyhow::Result<Config> {
+        let Some(chroot) = chroot else { return self.configuration() };
+        let file = self.config.as_deref().map(|file| within_chroot(file, chroot));
+        let config = self.configuration_at(file.as_deref());
+        Ok(config.with_context(|| format!("inside of {}", chroot.display()))?.inside_chroot())
+    }
+
+    fn configuration_at(&self, file: Option<&Path>) -> anyhow::Result<Config> {
+        let (mut config, unknown) = Config::layered(file, &Layers::of_process(&self.set))?;
         for warning in unknown {
             // The log's level and format are part of what is read here.
             eprintln!("tracker-user: warning: {warning}");

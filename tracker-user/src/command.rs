@@ -33,7 +33,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<()> {
         }
         Some(Command::Generate(GenerateCommand::Configuration)) => print(Config::document().trim_end()),
         Some(Command::Map(command)) => map::run(&cli.configuration()?, command),
-        None => daemon::run(&cli.configuration()?, || cli.configuration()),
+        None => daemon::run(&cli.configuration()?, |chroot| cli.configuration_inside(chroot)),
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! - `declare`: the macros.
 //! - `sections`: the tables; `http`: those of HTTP and TLS, and what its workers are given; `webtorrent`: WebTorrent's.
-//! - `limits`: rate limits of sources; `metrics`: metrics and the export. `layers`: environment and `--set` over the file; `document`: docs/configuration.md.
+//! - `limits`: rate limits of sources; `metrics`: metrics and the export; `privileges`: user and chroot. `layers`: environment and `--set` over the file; `document`: docs/configuration.md.
 //! - `changes`: what differs from another one. `checks`: ranges and relations; `refusal`: the errors.
 
 use std::ops::Range;
@@ -24,6 +24,7 @@ mod http;
 mod layers;
 mod limits;
 mod metrics;
+mod privileges;
 mod refusal;
 mod sections;
 mod webtorrent;
@@ -35,6 +36,7 @@ pub use http::{Http, Listen, ProxyHeader, Tls, TrustedProxy};
 pub use layers::Layers;
 pub use limits::RateLimits;
 pub use metrics::{Export, Metrics};
+pub use privileges::{Privileges, within as within_chroot};
 pub use refusal::ConfigError;
 pub use sections::{
     AccessList, AccessMode, BadConnectionId, BlockList, Control, LogFormat, LogLevel, Protocol, Swarm, Udp,
@@ -76,6 +78,8 @@ section! {
             metrics: Metrics,
             /// All torrents to a file.
             export: Export,
+            /// As whom the tracker runs.
+            privileges: Privileges,
             /// The socket of `tracker-user map`.
             control: Control,
         }
@@ -155,7 +159,7 @@ impl Config {
         out
     }
 
-    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 13] {
+    fn tables(&self) -> [(&'static str, &'static [&'static str], Vec<Key>); 14] {
         [
             ("xdp", Xdp::ABOUT, self.xdp.keys()),
             ("udp", Udp::ABOUT, self.udp.keys()),
@@ -169,6 +173,7 @@ impl Config {
             ("block_list", BlockList::ABOUT, self.block_list.keys()),
             ("metrics", Metrics::ABOUT, self.metrics.keys()),
             ("export", Export::ABOUT, self.export.keys()),
+            ("privileges", Privileges::ABOUT, self.privileges.keys()),
             ("control", Control::ABOUT, self.control.keys()),
         ]
     }

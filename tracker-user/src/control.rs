@@ -243,6 +243,11 @@ impl Listener {
         Ok(Self { listener, path: path.to_owned() })
     }
 
+    /// From now on its path is another one, as after a chroot.
+    pub fn move_to(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
     /// Where it listens.
     pub fn path(&self) -> &Path {
         &self.path

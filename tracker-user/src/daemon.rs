@@ -1,14 +1,15 @@
 //! The running tracker: the order in which its parts start, the main loop, and the stop.
 //!
 //! The main loop owns everything that an operator can see or change: lists, the kernel's maps and links, the control socket. All others
-//! send it [`Event`]s, so nothing of that needs a lock. Order matters at start: ports before anything that changes the machine; the
-//! program before the swarm table, whose memory are its maps; table, lists and keys before the program is attached; and readiness is told
+//! send it [`Event`]s, so nothing of that needs a lock. Order matters at start: ports before anything that changes the machine; what needs root before
+//! the tracker becomes another user, which comes before its first thread; the program before the swarm table, whose memory are its maps; table, lists and keys before the program is attached; and readiness is told
 //! when all of it stands. End-to-end tests are in
 //! `tests/cli` and `tests/real_clients`.
 
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
@@ -16,15 +17,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rustix::thread::CapabilitySet;
 use tokio::sync::oneshot;
 use tracker_common::counters::Counters;
 use tracker_common::settings::Endpoints;
 use tracker_core::access_list::parse_info_hash;
 
 use crate::bpf::Kernel;
-use crate::config::Config;
+use crate::config::{Config, within_chroot};
 use crate::control::{self, Answer, Request, Response};
 use crate::http::{self, Http};
+use crate::identity::{FOR_MAPS, Identity, keep_only, without_capabilities};
 use crate::in_kernel::{self, Served};
 use crate::interface::Interface;
 use crate::limits::{Change, LimitKeeper};
@@ -33,8 +36,9 @@ use crate::log::Log;
 use crate::metrics;
 use crate::metrics::readings::Readings;
 use crate::ready::{self, Listens};
-use crate::signals;
-use crate::state::State;
+use crate::service_manager::ServiceManager;
+use crate::signals::{self, Handlers};
+use crate::state::{self, State};
 use crate::stats::{self, Stats};
 use crate::survey::Surveyor;
 use crate::swarms::{self, SwarmCounts};
@@ -59,25 +63,26 @@ pub enum Event {
 /// How often the machine's addresses are looked at, for those that come and go (DHCP, privacy addresses).
 const ADDRESSES_EVERY: Duration = Duration::from_secs(10);
 
-/// Runs the tracker until a signal stops it; `reread` is the configuration as it is now, for a reload.
+/// Runs the tracker until a signal stops it; `reread` is the configuration as it is now, for a reload, as it reads inside of a chroot.
 ///
 /// # Errors
 ///
 /// What kept it from starting, or the thread that failed.
-pub fn run(config: &Config, reread: impl Fn() -> anyhow::Result<Config>) -> anyhow::Result<()> {
+pub fn run(config: &Config, reread: impl Fn(Option<&Path>) -> anyhow::Result<Config>) -> anyhow::Result<()> {
     let log = Log::start(config.log_level, config.log_format)?;
     config.validate().map_err(|(key, reason)| anyhow::anyhow!("configuration: {key}: {reason}"))?;
     let (events, received) = channel();
-    signals::listen(events.clone()).context("signal handlers")?;
-    let mut daemon = Daemon::start(config, &events)?;
+    let handlers = signals::register().context("signal handlers")?;
+    let mut daemon = Daemon::start(config, &events, handlers)?;
     daemon.tell_readiness();
-    let result = daemon.serve(&received, &log, &reread);
+    let result = daemon.serve(&received, &log, &|| reread(config.chroot()));
     daemon.stop();
     result
 }
 
 struct Daemon {
     config: Config,
+    service_manager: ServiceManager,
     started: Instant,
     bound: Vec<SocketAddr>,
     interfaces: Vec<Served>,
@@ -98,25 +103,41 @@ struct Daemon {
 }
 
 impl Daemon {
-    fn start(config: &Config, events: &Sender<Event>) -> anyhow::Result<Self> {
+    fn start(config: &Config, events: &Sender<Event>, handlers: Handlers) -> anyhow::Result<Self> {
+        // What needs root, while there is one thread.
+        let identity = Identity::of(&config.privileges)?;
         let interfaces = in_kernel::find_interfaces(&config.xdp.interfaces)?;
         let bound = bind::bind_all(&config.udp)?;
-        let http = http::prepare(config)?;
+        let mut http = http::prepare(config)?;
         let metrics = metrics::prepare(&config.metrics.listen)?;
-        let control = listen(config)?;
-        let state = State::open(&config.state_directory);
-        let keys = state.connection_id_keys()?;
-        // A command line that found nobody on the control socket may be changing the lists; with the socket there, it asks us.
-        let lock = state.lock().ok();
-        let claim = state.claim().ok();
-        let lists = Lists::load(config, state)?;
-        drop(lock);
-        let limits = LimitKeeper::open(config, State::open(&config.state_directory));
+        let mut control = listen(config, &identity)?;
         let mut kernel = in_kernel::load(config, !interfaces.is_empty())?;
+        identity.own_directory(&config.state_directory)?;
+        if kernel.is_ok() {
+            // It isn't there when nothing could be pinned, which the log says.
+            let _unpinned = identity.own(&Kernel::pin_directory(config));
+        }
+        let boot_id = state::boot_id();
+        identity.assume()?;
+        let config = &config.inside_chroot();
+        if let (Ok(listener), Some(chroot)) = (&mut control, config.chroot()) {
+            listener.move_to(within_chroot(listener.path(), chroot));
+        }
+        http.move_to(config);
+
+        let state = || State::of_boot(&config.state_directory, &boot_id);
+        let keys = state().connection_id_keys()?;
+        // A command line that found nobody on the control socket may be changing the lists; with the socket there, it asks us.
+        let lock = state().lock().ok();
+        let claim = state().claim().ok();
+        let lists = Lists::load(config, state())?;
+        drop(lock);
+        let limits = LimitKeeper::open(config, state());
         let (table, ring) = in_kernel::table(&mut kernel, config)?;
         let sockets: usize = bound.iter().map(|bound| bound.sockets.len()).sum();
+        let queues = sockets + http.workers();
         let (writer, mut sinks) =
-            Writer::start(config, table, ring, sockets + http.workers(), events.clone())?;
+            without_capabilities(|| Writer::start(config, table, ring, queues, events.clone()))?;
         let sinks_of_http = sinks.split_off(sockets);
 
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
@@ -126,40 +147,48 @@ impl Daemon {
             endpoints = in_kernel::prepare(kernel, config, &keys, &lists, limits, &addresses, &interfaces)?;
         }
         let (kernel, interfaces) = in_kernel::attach_all(kernel, interfaces, config.xdp.mode)?;
+        // Nothing is attached any more: what is left to do is to make maps.
+        keep_only(if kernel.is_some() { FOR_MAPS } else { CapabilitySet::empty() })?;
 
         let stopping = Arc::new(AtomicBool::new(false));
-        let mut workers = Vec::new();
-        let mut tallies = Vec::new();
-        for Bound { address, sockets } in bound {
-            for socket in sockets {
-                let tally = Arc::new(Tally::new(address));
-                tallies.push(Arc::clone(&tally));
-                let sink = sinks.pop().context("there is a queue for each socket")?;
-                workers.push(worker::start(WorkerContext {
-                    address,
-                    socket,
-                    table: writer.reader(),
-                    lists: lists.shared(),
-                    policy: config.policy(),
-                    limits: limits.shared(),
-                    keys,
-                    sink,
-                    tally,
-                    stopping: Arc::clone(&stopping),
-                    events: events.clone(),
-                })?);
-            }
-        }
-        let http = http.start(config, writer.reader(), lists.shared(), sinks_of_http, events.clone())?;
-        let every = Duration::from_secs(config.metrics.survey_interval_s.into());
-        let surveyor = Surveyor::start(writer.reader(), every, config.export.wanted())?;
         let metrics_at = metrics.addresses().to_vec();
-        metrics.start(events.clone())?;
-        if let Ok(listener) = &control {
-            listener.serve(events.clone()).context("control socket")?;
-        }
+        let mut tallies = Vec::new();
+        let started = without_capabilities(|| {
+            let mut workers = Vec::new();
+            for Bound { address, sockets } in bound {
+                for socket in sockets {
+                    let tally = Arc::new(Tally::new(address));
+                    tallies.push(Arc::clone(&tally));
+                    let sink = sinks.pop().context("there is a queue for each socket")?;
+                    workers.push(worker::start(WorkerContext {
+                        address,
+                        socket,
+                        table: writer.reader(),
+                        lists: lists.shared(),
+                        policy: config.policy(),
+                        limits: limits.shared(),
+                        keys,
+                        sink,
+                        tally,
+                        stopping: Arc::clone(&stopping),
+                        events: events.clone(),
+                    })?);
+                }
+            }
+            let http = http.start(config, writer.reader(), lists.shared(), sinks_of_http, events.clone())?;
+            let every = Duration::from_secs(config.metrics.survey_interval_s.into());
+            let surveyor = Surveyor::start(writer.reader(), every, config.export.wanted())?;
+            metrics.start(events.clone())?;
+            if let Ok(listener) = &control {
+                listener.serve(events.clone()).context("control socket")?;
+            }
+            handlers.serve(events.clone()).context("signals")?;
+            Ok((workers, http, surveyor))
+        });
+        let (workers, http, surveyor) = started?;
         Ok(Self {
             config: config.clone(),
+            service_manager: ServiceManager::find(),
             started: Instant::now(),
             bound: addresses,
             interfaces,
@@ -204,6 +233,17 @@ impl Daemon {
         // Nobody has to read it.
         let _closed =
             ready::write(&mut io::stdout().lock(), &places, &interfaces, &self.metrics_at, &control);
+        self.service_manager.ready(&self.status());
+    }
+
+    /// One line about what is served, for the service manager.
+    fn status(&self) -> String {
+        let interfaces: Vec<String> =
+            self.interfaces.iter().map(|served| format!("xdp {}", served.result)).collect();
+        let addresses = self.bound.len() + self.http.endpoints().len();
+        let interfaces =
+            if interfaces.is_empty() { "sockets alone".to_owned() } else { interfaces.join(", ") };
+        format!("serving {addresses} addresses, {interfaces}")
     }
 
     /// The main loop.
@@ -215,15 +255,20 @@ impl Daemon {
     ) -> anyhow::Result<()> {
         let mut look_at_addresses = Instant::now() + ADDRESSES_EVERY;
         loop {
-            match events.recv_timeout(look_at_addresses.saturating_duration_since(Instant::now())) {
+            self.service_manager.alive(self.writer.rounds());
+            let next =
+                self.service_manager.next().map_or(look_at_addresses, |next| next.min(look_at_addresses));
+            match events.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(Event::Stop(signal)) => {
                     tracing::info!("{signal}: stopping");
                     return Ok(());
                 }
                 Ok(Event::Reload(signal)) => {
                     tracing::info!("{signal}: reloading lists, certificate and log level");
+                    self.service_manager.reloading();
                     self.reload_log_level(log, reread());
                     self.reload();
+                    self.service_manager.ready(&self.status());
                 }
                 Ok(Event::Request(request, reply)) => {
                     // A client that has gone away needs no answer.
@@ -233,6 +278,7 @@ impl Daemon {
                     let _gone = reply.send(self.readings());
                 }
                 Ok(Event::Failed(reason)) => bail!(reason),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < look_at_addresses => {}
                 Err(RecvTimeoutError::Timeout) => {
                     look_at_addresses = Instant::now() + ADDRESSES_EVERY;
                     self.refresh_endpoints();
@@ -244,6 +290,7 @@ impl Daemon {
 
     /// Detaches, removes pins and control socket, ends the workers; the writer goes last, with what all of them have emitted.
     fn stop(self) {
+        self.service_manager.stopping();
         self.stopping.store(true, Ordering::Relaxed);
         if let Some(kernel) = self.kernel {
             kernel.detach();
@@ -426,9 +473,18 @@ impl Daemon {
 }
 
 /// Listens on the control socket. A tracker without one still tracks, but two trackers on one socket are an error.
-fn listen(config: &Config) -> anyhow::Result<Result<control::Listener, String>> {
-    match control::Listener::bind(&config.control.socket) {
-        Ok(listener) => Ok(Ok(listener)),
+fn listen(config: &Config, identity: &Identity) -> anyhow::Result<Result<control::Listener, String>> {
+    let socket = &config.control.socket;
+    let directory = socket.parent().filter(|directory| !directory.exists());
+    match control::Listener::bind(socket) {
+        Ok(listener) => {
+            identity.own(socket)?;
+            if let Some(directory) = directory {
+                // Else the socket couldn't be removed at the end.
+                identity.own(directory)?;
+            }
+            Ok(Ok(listener))
+        }
         Err(error) if error.downcast_ref::<io::Error>().is_some() => {
             tracing::warn!("{error:#}; `tracker-user map` won't work; choose a writable path with --control");
             Ok(Err(format!("{error:#}")))

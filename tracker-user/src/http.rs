@@ -75,6 +75,13 @@ impl Prepared {
         self.workers
     }
 
+    /// From now on files are where this configuration says.
+    pub fn move_to(&mut self, config: &Config) {
+        if let (Some(tls), Some(files)) = (self.tls.as_mut().and_then(Arc::get_mut), config.tls.files()) {
+            tls.move_to(files);
+        }
+    }
+
     /// Starts the workers.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use tracker_core::TableWriter;
 use crate::bpf::{AttachMode, EventRing, Kernel};
 use crate::config::{BadConnectionId, Config, XdpAnswer, XdpMode};
 use crate::huge_segments::HugeSegments;
+use crate::identity;
 use crate::interface::{self, Interface, InterfaceAddress};
 use crate::lists::Lists;
 use crate::stats::InterfaceMode;
@@ -92,7 +93,8 @@ pub(crate) fn table(
 
 fn shared_table(kernel: &mut Kernel, config: &Config) -> anyhow::Result<(TableWriter, EventRing)> {
     let ring = kernel.events()?;
-    let table = writer_thread::table(config, Box::new(kernel.segments()?))?;
+    let segments = identity::with_only(identity::FOR_MAPS, || kernel.segments())?;
+    let table = writer_thread::table(config, Box::new(segments))?;
     Ok((table, ring))
 }
 

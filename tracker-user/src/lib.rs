@@ -8,11 +8,11 @@
 //! - [`udp`]: sockets and their workers; [`http`]: the sockets, certificate and descriptors of `http-ws`; [`ports`]: who has a port;
 //!   [`writer_thread`]: the thread that applies their events to the swarm table.
 //! - [`bpf`]: the XDP program and its maps; [`huge_segments`]: the swarm table's memory without one; `in_kernel`: what the program is given to do;
-//!   [`interface`], [`privileges`]: what it can be attached to, and by whom.
+//!   [`interface`], [`privileges`]: what it can be attached to, and by whom; [`identity`]: who the tracker becomes then.
 //! - [`lists`]: the access list and the block list, in files, in the sockets' sets and in the kernel; [`state`]: what else survives a
 //!   restart.
 //! - [`limits`]: what a source may send.
-//! - [`control`], [`stats`], [`signals`], [`swarms`], [`ready`], [`log`]: how the running tracker is asked, and what it tells.
+//! - [`control`], [`stats`], [`signals`], [`swarms`], [`ready`], [`service_manager`], [`log`]: how the running tracker is asked, and what it tells.
 //! - [`metrics`]: the same for Prometheus; [`survey`]: what takes a walk through all torrents.
 //!
 //! Threads: the main loop (owner of lists, maps and links; the only one that changes what operators see), one worker a UDP socket, HTTP's workers,
@@ -44,6 +44,7 @@ pub mod http;
     reason = "large pages exist only as raw system calls, and what they return as raw memory"
 )]
 pub mod huge_segments;
+pub mod identity;
 mod in_kernel;
 pub mod interface;
 pub mod limits;
@@ -53,6 +54,7 @@ pub mod metrics;
 pub mod ports;
 pub mod privileges;
 pub mod ready;
+pub mod service_manager;
 pub mod signals;
 pub mod state;
 pub mod stats;

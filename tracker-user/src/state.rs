@@ -43,11 +43,11 @@ struct ModeFile {
 impl State {
     /// Uses `directory`, making it when it is missing; what can't be done is reported when something is written.
     pub fn open(directory: &Path) -> Self {
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self::of_boot(directory, boot_id.trim())
+        Self::of_boot(directory, &boot_id())
     }
 
-    fn of_boot(directory: &Path, boot_id: &str) -> Self {
+    /// The same where `/proc` can't be read: with the [`boot_id`] that was.
+    pub fn of_boot(directory: &Path, boot_id: &str) -> Self {
         Self { directory: directory.to_owned(), boot_id: boot_id.to_owned() }
     }
 
@@ -187,6 +187,12 @@ impl State {
     pub fn make_directory(&self) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o750).create(&self.directory)
     }
+}
+
+/// The kernel's name for the time since the machine was started; empty when it doesn't tell.
+pub fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
 }
 
 /// Replaces a file so that a reader, and whoever comes after a crash, sees the old content or the new one, never a part.

@@ -59,6 +59,7 @@ struct AppliedEvents {
     software: SoftwareTally,
     lag: [AtomicU64; LAG_BOUNDS.len() + 1],
     lag_sum_ms: AtomicU64,
+    rounds: AtomicU64,
 }
 
 /// Makes an empty table.
@@ -80,6 +81,7 @@ fn add(counter: &AtomicU64, number: u64) {
 
 impl AppliedEvents {
     fn add(&self, round: &Round, lag_ms: u32) {
+        add(&self.rounds, 1);
         add(&self.ring, round.from_ring as u64);
         add(&self.queues, round.from_queues as u64);
         if round.applied() > 0 {
@@ -172,6 +174,11 @@ impl Writer {
             ring: gauge.as_ref().map(|gauge| [gauge.bytes_in_use(), self.ring_bytes]),
             lag: applied.lag(),
         }
+    }
+
+    /// Goes up ten times a second or more, as long as the thread lives.
+    pub fn rounds(&self) -> u64 {
+        self.applied.rounds.load(Ordering::Relaxed)
     }
 
     /// Announces over UDP and HTTP by software; a name may come more than once.

@@ -79,6 +79,11 @@ impl Tls {
         self.summary.load().as_str().to_owned()
     }
 
+    /// From now on the files are there, as after a chroot.
+    pub fn move_to(&mut self, files: Files) {
+        self.files = files;
+    }
+
     /// Reads the files again. Handshakes that begin afterwards use what they hold; connections go on. Gives the new [`Self::summary`].
     ///
     /// # Errors

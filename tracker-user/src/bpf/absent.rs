@@ -66,6 +66,11 @@ impl Kernel {
         anyhow::bail!("this tracker was built without XDP (cargo feature `xdp`)")
     }
 
+    /// Where nothing is pinned.
+    pub fn pin_directory(config: &Config) -> std::path::PathBuf {
+        config.xdp.pin_directory.clone()
+    }
+
     /// Unreachable.
     pub fn segments(&mut self) -> anyhow::Result<KernelSegments> {
         match *self {}

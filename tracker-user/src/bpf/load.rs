@@ -96,6 +96,11 @@ impl Kernel {
         EventRing::new(take(&mut self.ebpf, names::EVENTS)?).context("map EVENTS")
     }
 
+    /// The directory of the pins; a tracker that becomes another user has to own it.
+    pub fn pin_directory(config: &Config) -> std::path::PathBuf {
+        pin::directory(&config.xdp.pin_directory)
+    }
+
     /// Detaches from all interfaces and removes the pins.
     pub fn detach(self) {
         drop(self);

@@ -5,13 +5,14 @@
 //! comparing its shape, and would let the kernel write large values into small buffers: so the comparison is here.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use aya::Ebpf;
 use aya::maps::{Map, MapData, MapInfo};
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
 use tracker_common::settings::{LAYOUT_VERSION, names};
 
 /// Where this version's maps are pinned.
@@ -93,7 +94,7 @@ fn same_shape(
 
 /// Pins all maps, or none when one can't be.
 pub(super) fn pin_all(claim: File, directory: &Path, ebpf: &Ebpf) -> anyhow::Result<Pins> {
-    let mut pins = Pins { paths: Vec::new(), _claim: claim };
+    let mut pins = Pins { paths: Vec::new(), claim };
     for name in names::MAPS {
         let Some(map) = ebpf.map(name).and_then(data) else { continue };
         let path = directory.join(name);
@@ -110,15 +111,16 @@ const HINT: &str = "is it a BPF file system that may be written? (mount -t bpf b
 /// The pins of a running tracker; they are removed with this, and the directories above when they are empty.
 pub(super) struct Pins {
     paths: Vec<PathBuf>,
-    _claim: File,
+    claim: File,
 }
 
 impl Drop for Pins {
     fn drop(&mut self) {
         for pin in &self.paths {
-            match fs::remove_file(pin) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            let Some(name) = pin.file_name() else { continue };
+            // By way of the open directory: its path may not lead there any more, for want of privileges or after a chroot.
+            match unlinkat(&self.claim, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
                 Err(error) => tracing::warn!("{}: {error}", pin.display()),
             }
         }

@@ -38,6 +38,7 @@ impl Config {
         self.limits.check()?;
         self.metrics.check()?;
         self.export.check()?;
+        self.check_privileges()?;
         let protocol = &self.protocol;
         within("protocol.interval_s", protocol.interval_s, 60..=MAX_INTERVAL_S)?;
         if !(1..=MAX_PEERS_V4).contains(&protocol.max_response_peers) {

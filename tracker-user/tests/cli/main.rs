@@ -6,6 +6,7 @@
 //! - `crashes`: command lines and trackers that are killed while they write, and many at once.
 //! - `swarms`: `map torrent`, `map top` and `map stats --watch`.
 //! - `blocked_in_kernel`: a hundred thousand networks, address by address.
+//! - `identity`: the change to another user. `service_manager`: what systemd is told.
 //! - `metrics`: metrics and the export of torrents.
 //! - `limits`: the rate limits of sources, by `map limit`.
 //! - `reload`: signals that reload the lists.
@@ -22,6 +23,7 @@ mod blocked_in_kernel;
 mod configuration;
 mod crashes;
 mod http;
+mod identity;
 #[cfg(feature = "xdp")]
 mod in_kernel;
 mod limits;
@@ -30,6 +32,7 @@ mod limits;
 mod loaded;
 mod metrics;
 mod reload;
+mod service_manager;
 mod start_and_stop;
 mod stopped;
 #[cfg(feature = "xdp")]

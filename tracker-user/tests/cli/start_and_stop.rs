@@ -37,10 +37,27 @@ fn sigterm_and_sigint_end_it_well() {
         let (home, daemon) = running(&on_loopback("off", ""));
         assert_eq!(client(&daemon).refusal(HASH), None);
         daemon.signal(signal);
-        // SIGTERM on top of SIGINT is what a second Ctrl-C would be: it may come too late, but never hurts.
-        daemon.stop_well();
+        let status = daemon.wait();
+        assert!(status.success(), "{status}");
         assert!(!home.path("control.sock").exists(), "the control socket is removed");
     }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let home = home();
+    home.configure(&on_loopback("off", ""));
+    let forced = (0..20).any(|_| {
+        let daemon = home.start(None);
+        daemon.signal(libc::SIGTERM);
+        daemon.signal(libc::SIGINT);
+        let status = daemon.wait();
+        let forced = [libc::SIGTERM, libc::SIGINT].map(|signal| Some(128 + signal)).contains(&status.code());
+        // The first may have been enough.
+        assert!(status.success() || forced, "{status}");
+        forced
+    });
+    assert!(forced, "twenty stops took no notice of the second signal");
 }
 
 #[test]
