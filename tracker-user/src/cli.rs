@@ -62,12 +62,26 @@ pub enum Command {
     /// Ask and change a running tracker
     #[command(subcommand)]
     Map(MapCommand),
+    /// Look at this machine: what is in the way of the tracker, and what could be better
+    Doctor(DoctorArgs),
     /// Certificates for HTTPS
     #[command(subcommand)]
     Tls(TlsCommand),
     /// Print what is generated from the code
     #[command(subcommand, hide = true)]
     Generate(GenerateCommand),
+}
+
+/// `tracker-user doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 all is well, 3 there is advice, 1 something won't work")]
+pub struct DoctorArgs {
+    /// Interface for the XDP program; may be given several times; none: those of the configuration
+    #[arg(long, value_name = "INTERFACE")]
+    pub iface: Vec<String>,
+    /// Print JSON instead of lines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `tracker-user tls …`.

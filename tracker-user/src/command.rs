@@ -3,12 +3,14 @@
 //! Called by `main`. `map` is in [`map`](self::map).
 
 use std::io::{self, Write as _};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cli::{Cli, Command, ConfigCommand, GenerateCommand, TlsCommand};
+use crate::cli::{Cli, Command, ConfigCommand, DoctorArgs, GenerateCommand, TlsCommand};
 use crate::config::Config;
 use crate::daemon;
+use crate::doctor;
 use crate::tls_command;
 
 mod input;
@@ -20,21 +22,37 @@ mod rates;
 /// # Errors
 ///
 /// Everything that an operator has to know, ready to be printed.
-pub fn run(cli: &Cli) -> anyhow::Result<()> {
-    match &cli.command {
+pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let done = match &cli.command {
         Some(Command::Config(ConfigCommand::Check { file })) => {
             Config::read(file)?;
             print(&format!("{}: ok", file.display()))
         }
         Some(Command::Config(ConfigCommand::Print)) => print_configuration(cli),
         None if cli.print => print_configuration(cli),
+        Some(Command::Doctor(arguments)) => return doctor(cli.configuration()?, arguments),
         Some(Command::Tls(TlsCommand::SelfSigned { directory, names })) => {
             print(&tls_command::self_signed(directory, names)?)
         }
         Some(Command::Generate(GenerateCommand::Configuration)) => print(Config::document().trim_end()),
         Some(Command::Map(command)) => map::run(&cli.configuration()?, command),
         None => daemon::run(&cli.configuration()?, |chroot| cli.configuration_inside(chroot)),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn doctor(mut config: Config, arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    if !arguments.iface.is_empty() {
+        config.xdp.interfaces.clone_from(&arguments.iface);
     }
+    let findings = doctor::examine(&config);
+    if arguments.json {
+        print(&serde_json::to_string_pretty(&findings)?)?;
+    } else {
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        print(&lines.join("\n"))?;
+    }
+    Ok(doctor::exit_status(&findings).into())
 }
 
 fn print_configuration(cli: &Cli) -> anyhow::Result<()> {

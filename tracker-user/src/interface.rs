@@ -16,6 +16,8 @@ pub struct Interface {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// The longest packet that it sends, without the link's header.
+    pub mtu: u32,
     /// Whether it is up.
     pub up: bool,
     /// Whether it is a loopback interface.
@@ -160,6 +162,7 @@ fn parse_link(message: &[u8]) -> Option<Interface> {
     let mut interface = Interface {
         index,
         name: String::new(),
+        mtu: 0,
         up: flags & libc::IFF_UP as u32 != 0,
         loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
         veth: false,
@@ -169,6 +172,9 @@ fn parse_link(message: &[u8]) -> Option<Interface> {
         match kind {
             libc::IFLA_IFNAME => {
                 interface.name = String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
+            }
+            libc::IFLA_MTU => {
+                interface.mtu = value.first_chunk().map_or(0, |mtu| u32::from_ne_bytes(*mtu));
             }
             libc::IFLA_LINKINFO => {
                 interface.veth = attributes(value)

@@ -3,7 +3,7 @@
 //! In reading order:
 //!
 //! - [`cli`], [`config`]: what an operator says.
-//! - [`command`]: the verbs that end: `config …`, `map …`, `tls …`, the last in [`tls_command`].
+//! - [`command`]: the verbs that end: `config …`, `map …`, `tls …`, the last in [`tls_command`]; [`doctor`]: a look at the machine.
 //! - [`daemon`]: the start order, the main loop, the stop.
 //! - [`udp`]: sockets and their workers; [`http`]: the sockets, certificate and descriptors of `http-ws`; [`ports`]: who has a port;
 //!   [`writer_thread`]: the thread that applies their events to the swarm table.
@@ -38,6 +38,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod doctor;
 pub mod http;
 #[expect(
     unsafe_code,

@@ -10,7 +10,7 @@ use tracker_user::command;
 
 fn main() -> ExitCode {
     match command::run(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("tracker-user: {error:#}");
             ExitCode::FAILURE

@@ -8,7 +8,7 @@ use tracker_common::event::AnnounceEvent;
 use tracker_common::settings::{Endpoints, Settings};
 
 use super::{AttachError, AttachMode, Prefix, Taken};
-use crate::config::Config;
+use crate::config::{Config, XdpAnswer};
 use crate::interface::Interface;
 
 /// No value of this type exists: every method is unreachable, and the compiler knows it.
@@ -64,6 +64,16 @@ impl Kernel {
     /// Always refuses.
     pub fn load(_config: &Config) -> anyhow::Result<Self> {
         anyhow::bail!("this tracker was built without XDP (cargo feature `xdp`)")
+    }
+
+    /// Always refuses.
+    pub fn try_program(config: &Config) -> anyhow::Result<XdpAnswer> {
+        Self::load(config).map(|never| match never {})
+    }
+
+    /// Always refuses.
+    pub fn can_pin(config: &Config) -> anyhow::Result<std::path::PathBuf> {
+        Self::load(config).map(|never| match never {})
     }
 
     /// Where nothing is pinned.

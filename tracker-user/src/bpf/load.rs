@@ -1,5 +1,7 @@
 //! Loads the object that is part of this binary, and keeps program, links, maps and pins together.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, anyhow};
 use aya::maps::{Map, MapData};
 use aya::programs::links::FdLink;
@@ -14,6 +16,9 @@ use super::pin::{self, Pins};
 use super::segments::KernelSegments;
 use crate::config::{Config, XdpAnswer};
 use crate::privileges;
+
+/// linux/magic.h: `BPF_FS_MAGIC`.
+const BPF_FS_MAGIC: rustix::fs::FsWord = 0xcafe_4a11;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("TRACKER_EBPF_OBJECT"));
 
@@ -72,6 +77,29 @@ impl Kernel {
         Ok(Self { ebpf, program, links: Vec::new(), maps, pins: pins.ok() })
     }
 
+    /// Which program the kernel takes, by loading it for a moment; nothing is attached or pinned.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said to the smaller one.
+    pub fn try_program(config: &Config) -> anyhow::Result<XdpAnswer> {
+        let name = load_program(&mut shapes()?, config.xdp.answer)?;
+        Ok(if name == names::PROGRAM { XdpAnswer::All } else { XdpAnswer::Connect })
+    }
+
+    /// Where the maps would be pinned.
+    ///
+    /// # Errors
+    ///
+    /// The nearest directory above isn't on a BPF file system.
+    pub fn can_pin(config: &Config) -> anyhow::Result<PathBuf> {
+        let directory = pin::directory(&config.xdp.pin_directory);
+        let existing = directory.ancestors().find(|path| path.exists()).context("no such directory")?;
+        let kind = rustix::fs::statfs(existing).with_context(|| existing.display().to_string())?.f_type;
+        anyhow::ensure!(kind == BPF_FS_MAGIC, "{} isn't on a BPF file system", existing.display());
+        Ok(directory)
+    }
+
     pub(super) fn program(&mut self) -> anyhow::Result<&mut Xdp> {
         Ok(self.ebpf.program_mut(self.program).context("the program was loaded")?.try_into()?)
     }
@@ -97,7 +125,7 @@ impl Kernel {
     }
 
     /// The directory of the pins; a tracker that becomes another user has to own it.
-    pub fn pin_directory(config: &Config) -> std::path::PathBuf {
+    pub fn pin_directory(config: &Config) -> PathBuf {
         pin::directory(&config.xdp.pin_directory)
     }
 

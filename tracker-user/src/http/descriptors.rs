@@ -17,8 +17,8 @@ const WORKER: u64 = 80;
 /// fit; when those are fewer the operator is told, and others are told to come back later as beyond every limit, for which a
 /// descriptor is needed, too, as it is for the control socket and for files.
 pub fn provide(max_connections: u32, workers: usize, sockets: usize) -> u32 {
-    let rest = OTHERS + workers as u64 * (WORKER + sockets as u64);
-    let wanted = u64::from(max_connections) + rest;
+    let wanted = needed(max_connections, workers, sockets);
+    let rest = wanted - u64::from(max_connections);
     let raised = DescriptorLimit::read().and_then(|before| {
         let nr_open =
             fs::read_to_string("/proc/sys/fs/nr_open").ok().and_then(|text| text.trim().parse().ok());
@@ -44,6 +44,11 @@ pub fn provide(max_connections: u32, workers: usize, sockets: usize) -> u32 {
             max_connections
         }
     }
+}
+
+/// As many as `max_connections` may need beside the `sockets` that each of `workers` listens on.
+pub fn needed(max_connections: u32, workers: usize, sockets: usize) -> u64 {
+    u64::from(max_connections) + OTHERS + workers as u64 * (WORKER + sockets as u64)
 }
 
 /// What to try, best first.

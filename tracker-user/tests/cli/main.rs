@@ -7,6 +7,7 @@
 //! - `swarms`: `map torrent`, `map top` and `map stats --watch`.
 //! - `blocked_in_kernel`: a hundred thousand networks, address by address.
 //! - `identity`: the change to another user. `service_manager`: what systemd is told.
+//! - `doctor`: a look at the machine.
 //! - `metrics`: metrics and the export of torrents.
 //! - `limits`: the rate limits of sources, by `map limit`.
 //! - `reload`: signals that reload the lists.
@@ -22,6 +23,8 @@ mod block;
 mod blocked_in_kernel;
 mod configuration;
 mod crashes;
+#[cfg(feature = "xdp")]
+mod doctor;
 mod http;
 mod identity;
 #[cfg(feature = "xdp")]
