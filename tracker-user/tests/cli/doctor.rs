@@ -44,7 +44,7 @@ fn it_finds_what_is_there_and_what_is_in_the_way() {
     assert_eq!(status, Some(3), "{findings:#}");
 
     let mut ip = wired.cable.server.command("ip");
-    let mtu = ip.args(["link", "set", "dev", Cable::SERVER_INTERFACE, "mtu", "9000"]).status();
+    let mtu = ip.args(["link", "set", "dev", Cable::SERVER_INTERFACE, "mtu", "1300"]).status();
     assert!(mtu.expect("ip runs").success());
     assert_eq!(level_of(&examine().0, "MTU"), "advice");
     let mut ip = wired.cable.server.command("ip");
