@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{AccessMode, Config, Layers, XdpAnswer, XdpMode, within_chroot};
+use crate::import::From;
 
 /// A BitTorrent tracker that answers UDP inside the kernel, HTTP and HTTPS beside it.
 #[derive(Debug, Parser)]
@@ -103,7 +104,15 @@ pub enum TlsCommand {
 pub enum ConfigCommand {
     /// Print the configuration with a comment on every key
     Print,
-    /// Check a file: unknown keys and bad values are named with their line
+    /// Translate another tracker's configuration: ours on stdout, with what can't be translated in comments
+    Import {
+        /// Whose it is: aquatic (any of its three) or opentracker
+        #[arg(value_name = "TRACKER")]
+        from: From,
+        /// Its file
+        file: PathBuf,
+    },
+    /// Check a file: unknown keys and bad values are named with their line, all of them
     Check {
         /// The file to check
         file: PathBuf,

@@ -2,15 +2,18 @@
 //!
 //! Called by `main`. `map` is in [`map`](self::map).
 
+use std::fs;
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::cli::{Cli, Command, ConfigCommand, DoctorArgs, GenerateCommand, TlsCommand};
 use crate::config::Config;
 use crate::daemon;
 use crate::doctor;
+use crate::import::{self, From};
 use crate::tls_command;
 
 mod input;
@@ -25,9 +28,10 @@ mod rates;
 pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     let done = match &cli.command {
         Some(Command::Config(ConfigCommand::Check { file })) => {
-            Config::read(file)?;
+            check(file)?;
             print(&format!("{}: ok", file.display()))
         }
+        Some(Command::Config(ConfigCommand::Import { from, file })) => import_configuration(*from, file),
         Some(Command::Config(ConfigCommand::Print)) => print_configuration(cli),
         None if cli.print => print_configuration(cli),
         Some(Command::Doctor(arguments)) => return doctor(cli.configuration()?, arguments),
@@ -53,6 +57,31 @@ fn doctor(mut config: Config, arguments: &DoctorArgs) -> anyhow::Result<ExitCode
         print(&lines.join("\n"))?;
     }
     Ok(doctor::exit_status(&findings).into())
+}
+
+/// All that is wrong with a file.
+fn check(file: &Path) -> anyhow::Result<()> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).with_context(|| format!("configuration {name}"))?;
+    let errors = Config::errors(&name, &text);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    bail!("{}", lines.join("\n"))
+}
+
+fn import_configuration(from: From, file: &Path) -> anyhow::Result<()> {
+    let name = file.display().to_string();
+    let text = fs::read_to_string(file).with_context(|| format!("configuration {name}"))?;
+    let imported = import::import(from, &name, &text)?;
+    if imported.left_out > 0 {
+        eprintln!(
+            "tracker-user: {} settings have no counterpart: see the comments at the begin",
+            imported.left_out
+        );
+    }
+    print(imported.text.trim_end())
 }
 
 fn print_configuration(cli: &Cli) -> anyhow::Result<()> {

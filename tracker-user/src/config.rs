@@ -98,7 +98,7 @@ impl Config {
     pub fn parse(file: &str, text: &str) -> Result<Self, ConfigError> {
         let config = Self::parse_unchecked(file, text)?;
         config.validate().map_err(|(key, reason)| {
-            ConfigError::at(file, text, refusal::span_of(text, key).unwrap_or(0..0).start, reason)
+            ConfigError::at(file, text, refusal::span_of(text, key).unwrap_or(0..0), reason)
         })?;
         Ok(config)
     }
@@ -111,7 +111,7 @@ impl Config {
             if let Some(near) = refusal::nearest_field(&reason) {
                 reason.push_str(&format!("; did you mean `{near}`?"));
             }
-            ConfigError::at(file, text, at.start, reason)
+            ConfigError::at(file, text, at, reason)
         })
     }
 

@@ -3,7 +3,7 @@
 //! In reading order:
 //!
 //! - [`cli`], [`config`]: what an operator says.
-//! - [`command`]: the verbs that end: `config …`, `map …`, `tls …`, the last in [`tls_command`]; [`doctor`]: a look at the machine.
+//! - [`command`]: the verbs that end: `config …`, `map …`, `tls …`, the last in [`tls_command`]; [`doctor`]: a look at the machine; [`import`]: other trackers' configurations.
 //! - [`daemon`]: the start order, the main loop, the stop.
 //! - [`udp`]: sockets and their workers; [`http`]: the sockets, certificate and descriptors of `http-ws`; [`ports`]: who has a port;
 //!   [`writer_thread`]: the thread that applies their events to the swarm table.
@@ -46,6 +46,7 @@ pub mod http;
 )]
 pub mod huge_segments;
 pub mod identity;
+pub mod import;
 mod in_kernel;
 pub mod interface;
 pub mod limits;

@@ -101,7 +101,7 @@ impl Config {
                 bail!("{origin}: {key}: {reason}");
             }
             if let Some(span) = refusal::span_of(&text, key) {
-                return Err(ConfigError::at(&name, &text, span.start, reason).into());
+                return Err(ConfigError::at(&name, &text, span, reason).into());
             }
             // A default that doesn't go with what was changed.
             bail!("configuration: {key}: {reason}");

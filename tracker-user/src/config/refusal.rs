@@ -14,13 +14,58 @@ pub struct ConfigError {
     line: usize,
     reason: String,
     help: String,
+    /// What is wrong, in bytes of the text.
+    pub(super) span: Range<usize>,
 }
 
 impl ConfigError {
-    /// For what stands at an offset of the text.
-    pub(super) fn at(file: &str, text: &str, offset: usize, reason: String) -> Self {
-        Self { file: file.to_owned(), line: line_at(text, offset), help: help_at(text, offset), reason }
+    /// For what stands at a place of the text.
+    pub(super) fn at(file: &str, text: &str, span: Range<usize>, reason: String) -> Self {
+        let offset = span.start;
+        Self { file: file.to_owned(), line: line_at(text, offset), help: help_at(text, offset), reason, span }
     }
+}
+
+impl Config {
+    /// Everything that is wrong with the text of a file, in the order of its lines; `file` is what errors call it.
+    ///
+    /// One error hides others: a value of a wrong type those of the whole file. So each is noted, its lines are taken out, and the rest is read
+    /// again.
+    pub fn errors(file: &str, text: &str) -> Vec<ConfigError> {
+        const ENOUGH: usize = 50;
+        let mut rest = text.to_owned();
+        let mut errors: Vec<(usize, ConfigError)> = Vec::new();
+        while errors.len() < ENOUGH {
+            let Err(error) = Self::parse(file, &rest) else { break };
+            let span = error.span.clone();
+            errors.push((span.start, error));
+            if !take_out(&mut rest, &span) {
+                // What is wrong isn't on a line of its own.
+                break;
+            }
+        }
+        errors.sort_by_key(|(at, _)| *at);
+        errors.into_iter().map(|(_, error)| error).collect()
+    }
+}
+
+/// Replaces the lines of a span by blanks; false when they are blank already.
+fn take_out(text: &mut String, span: &Range<usize>) -> bool {
+    // Bytes, not characters: a span may end inside of one, lines don't.
+    let bytes = text.as_bytes();
+    let at_end = |from: usize| {
+        bytes[from..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| from + at)
+    };
+    let start = span.start.min(bytes.len());
+    let begin = bytes[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let end = at_end(span.end.max(start + 1).min(bytes.len()));
+    if bytes[begin..end].is_empty() || bytes[begin..end].iter().all(u8::is_ascii_whitespace) {
+        return false;
+    }
+    let blank: String =
+        bytes[begin..end].iter().map(|byte| if *byte == b'\n' { '\n' } else { ' ' }).collect();
+    text.replace_range(begin..end, &blank);
+    true
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -124,3 +124,23 @@ fn same_address_twice_is_refused() {
     let message = error("[udp]\naddresses = [\"127.0.0.1:6969\", \"127.0.0.1:6969\"]\n");
     assert!(message.contains("127.0.0.1:6969 is listed twice"), "{message}");
 }
+
+#[test]
+fn all_errors_of_a_file_are_found_with_their_lines() {
+    let text = "log_level = \"loud\"\n[udp]\nworkers_per_address = 5000\nworker = 3\n[protocol]\ninterval_s = \"x\"\n\
+                max_response_peers = 1000\n[http]\nlisten = [\n  \"http://127.0.0.1:80\",\n  5,\n]\n[swarm\n";
+    let errors: Vec<String> = Config::errors("t", text).iter().map(ToString::to_string).collect();
+    let lines: Vec<&str> = errors.iter().map(|error| error.split(' ').next().expect("a place")).collect();
+    assert_eq!(lines, ["t:1:", "t:3:", "t:4:", "t:6:", "t:7:", "t:11:", "t:13:"], "{errors:#?}");
+    assert!(errors[1].contains("udp.workers_per_address: Threads"), "{}", errors[1]);
+    assert!(Config::errors("t", "").is_empty());
+    assert_eq!(Config::errors("t", "[udp]\naddresses = []\n").len(), 1);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn looking_for_errors_ends_whatever_the_text_is(text in "(\\PC|\n|[=\\[\\]\"#.a-z0-9_ ]){0,80}") {
+        let _errors = Config::errors("t", &text);
+    }
+}
