@@ -124,6 +124,16 @@ pub enum ConfigCommand {
 pub enum GenerateCommand {
     /// Print docs/configuration.md
     Configuration,
+    /// Write a manual page for each verb
+    Man {
+        /// An existing directory
+        directory: PathBuf,
+    },
+    /// Print the completions for a shell
+    Completions {
+        /// Which one
+        shell: clap_complete::Shell,
+    },
 }
 
 /// `tracker-user map …`.

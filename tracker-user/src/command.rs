@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use clap::CommandFactory as _;
 
 use crate::cli::{Cli, Command, ConfigCommand, DoctorArgs, GenerateCommand, TlsCommand};
 use crate::config::Config;
@@ -39,6 +40,14 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             print(&tls_command::self_signed(directory, names)?)
         }
         Some(Command::Generate(GenerateCommand::Configuration)) => print(Config::document().trim_end()),
+        Some(Command::Generate(GenerateCommand::Man { directory })) => {
+            clap_mangen::generate_to(Cli::command(), directory).context("manual pages")
+        }
+        Some(Command::Generate(GenerateCommand::Completions { shell })) => {
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "tracker-user", &mut text);
+            print(String::from_utf8_lossy(&text).trim_end())
+        }
         Some(Command::Map(command)) => map::run(&cli.configuration()?, command),
         None => daemon::run(&cli.configuration()?, |chroot| cli.configuration_inside(chroot)),
     };

@@ -7,6 +7,7 @@
 mod bench;
 mod bpf_object;
 mod build_ebpf;
+mod documents;
 mod lint;
 mod paths;
 mod run;
@@ -44,6 +45,8 @@ enum Task {
     Bench(bench::Bench),
     /// Let readers in the kernel and in user space check every answer while the writer churns
     Stress(bench::Flags),
+    /// Write what is generated from the code: docs/configuration.md, and under target/documents manual pages and shell completions
+    Documents,
     /// Check formatting and run clippy with warnings denied, for the BPF program too
     Lint,
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Test(flags) => return test::run(&flags),
         Task::Bench(bench) => bench::run(&bench),
         Task::Stress(flags) => bench::stress(&flags),
+        Task::Documents => documents::run(),
         Task::Lint => lint::run(),
     };
     match done {

@@ -8,6 +8,7 @@
 //! - `blocked_in_kernel`: a hundred thousand networks, address by address.
 //! - `identity`: the change to another user. `service_manager`: what systemd is told.
 //! - `doctor`: a look at the machine.
+//! - `packaging`: manual pages, completions, the unit.
 //! - `metrics`: metrics and the export of torrents.
 //! - `limits`: the rate limits of sources, by `map limit`.
 //! - `reload`: signals that reload the lists.
@@ -34,6 +35,7 @@ mod limits;
 #[path = "../loaded/mod.rs"]
 mod loaded;
 mod metrics;
+mod packaging;
 mod reload;
 mod service_manager;
 mod start_and_stop;

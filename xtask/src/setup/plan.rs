@@ -26,6 +26,7 @@ const TEST_TOOLS: &[&str] = &[
     "prometheus",
     "python3",
     "python3-libtorrent",
+    "systemd",
     "transmission-cli",
     "transmission-daemon",
     "util-linux",
