@@ -8,7 +8,7 @@ use tracker_lab::traffic::{
 use crate::drive::{FRAMES, Load};
 use crate::ours;
 use crate::shape::Shape;
-use crate::station::Server;
+use crate::station::{Policy, Server};
 
 /// One case.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub(crate) enum Goal {
     AtMost(f64),
     /// Times the cost of another case, above its floor.
     TimesOf(f64, String),
+    /// What it costs beyond another case; without an aim.
+    Beside(String),
 }
 
 /// Who makes requests, and how long the shortest is.
@@ -145,6 +147,84 @@ pub(crate) fn all() -> Vec<Case> {
         "floor-announce6",
         Goal::None,
     ));
+    let million = 1_000_000;
+    for (id, what, program, policy, floor, compared) in [
+        (
+            "connect4-block-1000",
+            "connect, 1,000 networks blocked",
+            "connect_v4",
+            Policy::Blocks(1000),
+            "floor-connect4",
+            "connect4",
+        ),
+        (
+            "connect4-block-100000",
+            "connect, 100,000 networks blocked",
+            "connect_v4",
+            Policy::Blocks(100_000),
+            "floor-connect4",
+            "connect4",
+        ),
+        (
+            "connect4-block-near",
+            "connect, 65,536 addresses blocked, one in each source's /24",
+            "connect_v4",
+            Policy::BlocksNear(65_536),
+            "floor-connect4",
+            "connect4",
+        ),
+        (
+            "connect4-limits",
+            "connect, rate limits on",
+            "connect_v4",
+            Policy::Limits,
+            "floor-connect4",
+            "connect4",
+        ),
+        (
+            "bad-id-limits",
+            "announce with a bad connection id, dropped, rate limits on",
+            "bad_id_v4",
+            Policy::Limits,
+            "floor-bad-id",
+            "bad-id",
+        ),
+        (
+            "announce-limits",
+            "announce, rate limits on, 50 peers, 10000 torrents",
+            "announce_v4",
+            Policy::Limits,
+            "floor-announce4",
+            "announce-10000x50",
+        ),
+        (
+            "announce-access-miss",
+            "announce, 1,000,000 other torrents denied, 50 peers, 10000 torrents",
+            "announce_v4",
+            Policy::DeniesOthers(million),
+            "floor-announce4",
+            "announce-10000x50",
+        ),
+        (
+            "announce-access-hit",
+            "announce, 1,000,000 torrents allowed, these among them, 50 peers, 10000 torrents",
+            "announce_v4",
+            Policy::AllowsAll(million),
+            "floor-announce4",
+            "announce-10000x50",
+        ),
+        (
+            "announce-access-denied",
+            "announce, 1,000,000 torrents denied, these among them: an error",
+            "announce_v4",
+            Policy::DeniesAll(million),
+            "floor-announce4",
+            "announce-10000x50",
+        ),
+    ] {
+        let server = Server::OursWith(MIDDLE, policy);
+        cases.push(case(id, what, program, MIDDLE, server, floor, Goal::Beside(compared.to_owned())));
+    }
     for (id, what, program, floor, most) in [
         ("scrape1", "scrape of 1 hash, 1000000 torrents", "scrape1_v4", "floor-scrape1", 250.0),
         ("scrape70", "scrape of 70 hashes, 1000000 torrents", "scrape70_v4", "floor-scrape70", 12_000.0),
@@ -209,7 +289,7 @@ pub(crate) fn choose(cases: Vec<Case>, only: &[String]) -> Vec<Case> {
         for case in &cases {
             if wanted.contains(&case.id) {
                 wanted.extend(case.floor.map(str::to_owned));
-                if let Goal::TimesOf(_, other) = &case.goal {
+                if let Goal::TimesOf(_, other) | Goal::Beside(other) = &case.goal {
                     wanted.push(other.clone());
                 }
             }
@@ -229,7 +309,7 @@ mod tests {
                 assert_eq!(cases.iter().filter(|other| other.id == case.id).count(), 1, "{}", case.id);
                 let exists = |id: &str| cases.iter().any(|other| other.id == id);
                 assert!(case.floor.is_none_or(exists), "{case:?}");
-                if let Goal::TimesOf(_, other) = &case.goal {
+                if let Goal::TimesOf(_, other) | Goal::Beside(other) = &case.goal {
                     assert!(exists(other), "{case:?}");
                 }
             }

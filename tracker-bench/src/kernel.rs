@@ -88,6 +88,12 @@ fn row(cases: &[Case], measured: &[Vec<Round>], at: usize, case: &Case) -> Row {
                 ));
             }
         }
+        Goal::Beside(other) => {
+            if let Some(other) = find(other) {
+                let more = Rounds::new(costs.iter().zip(&above(other)).map(|(own, other)| own - other));
+                row = row.note(format!("{} ns more than {}", more.show(0), cases[other].id));
+            }
+        }
     }
     let all = Rounds::new(own.iter().map(cost));
     row = row.note(format!("{} ns in all, {:.2} M/s a core", all.show(0), 1000.0 / all.median()));

@@ -10,18 +10,19 @@ use tracker_common::counters::Counters;
 use tracker_common::event::AnnounceEvent;
 use tracker_common::settings::{Endpoints, Settings, access_mode, answer};
 use tracker_common::siphash::SipKey;
-use tracker_common::sketch::SourceLimits;
+use tracker_common::sketch::{MAX_LIMIT, SourceLimits};
 use tracker_common::wire::AnnounceKind;
 use tracker_core::{Limits, Millis, TableWriter};
 use tracker_lab::population;
 use tracker_lab::traffic::{SERVER_PORT, SERVER_V4, SERVER_V6};
-use tracker_user::bpf::{AttachMode, EventRing, Kernel};
+use tracker_user::bpf::{AttachMode, EventRing, Kernel, Prefix};
 use tracker_user::config::Config;
 use tracker_user::interface::{self, Interface};
 
 use crate::cable::Cable;
 use crate::reference::Consumed;
 use crate::shape::Shape;
+use crate::station::Policy;
 use crate::sys;
 
 /// Keys of connection ids, the same in the generator.
@@ -51,6 +52,21 @@ pub(crate) struct Ours {
     _pins: tempfile::TempDir,
 }
 
+/// Everything is allowed, nothing limited.
+fn settings(max_response_peers: u32) -> Settings {
+    Settings {
+        access_mode: access_mode::OFF,
+        errors_per_window: 0,
+        block4: 0,
+        block6: 0,
+        answer: answer::ALL,
+        interval_s: 1800,
+        max_response_peers,
+        max_scrape_torrents: 70,
+        limits: SourceLimits::default(),
+    }
+}
+
 impl Loaded {
     /// Loads the program, without a table.
     pub(crate) fn new(limits: &Limits, max_response_peers: u32) -> Result<Self> {
@@ -65,17 +81,7 @@ impl Loaded {
         );
         let mut kernel = Kernel::load(&Config::parse("laboratory", &text)?)?;
         kernel.set_keys(&keys())?;
-        kernel.set_settings(&Settings {
-            access_mode: access_mode::OFF,
-            errors_per_window: 0,
-            block4: 0,
-            block6: 0,
-            answer: answer::ALL,
-            interval_s: 1800,
-            max_response_peers,
-            max_scrape_torrents: 70,
-            limits: SourceLimits::default(),
-        })?;
+        kernel.set_settings(&settings(max_response_peers))?;
         let served = [IpAddr::from(SERVER_V4), IpAddr::from(SERVER_V6)];
         kernel.set_endpoints(&Endpoints::new(served.map(|ip| SocketAddr::new(ip, SERVER_PORT))))?;
         let events = kernel.events()?;
@@ -101,6 +107,54 @@ impl Ours {
         let mut ours = Self::load(&limits(shape), 50)?;
         fill(&mut ours.writer, shape, v6)?;
         Ok(ours)
+    }
+
+    /// Sets lists and limits. The table is one that was filled for `shape`.
+    pub(crate) fn set_policy(&mut self, policy: Policy, shape: Shape) -> Result<()> {
+        let mut settings = settings(50);
+        let other = |number: u32| {
+            let mut hash = population::info_hash(number);
+            // Of no torrent in a table: those have their numbers there.
+            hash[19] = 0xff;
+            hash
+        };
+        let asked_for = || (0..shape.torrents).map(population::info_hash);
+        let mut list = Vec::new();
+        match policy {
+            Policy::Blocks(networks) | Policy::BlocksNear(networks) => {
+                let near = matches!(policy, Policy::BlocksNear(_));
+                let prefix = |number: u32| {
+                    let [_, a, b, c] = number.wrapping_mul(0x9e37_79b1).rotate_left(8).to_be_bytes();
+                    match near {
+                        // All of 10.0.0.0/8's /24 networks, again and again.
+                        true => Prefix { address: [10, (number >> 8) as u8, number as u8, 0], len: 32 },
+                        false => Prefix { address: [20 + a % 100, a, b, c & 0xf0], len: 28 },
+                    }
+                };
+                self.kernel.replace_blocks((0..networks).map(prefix).collect(), Vec::new())?;
+                settings.block4 = 1;
+            }
+            Policy::DeniesOthers(torrents) => {
+                settings.access_mode = access_mode::DENY;
+                list.extend((0..torrents).map(other));
+            }
+            Policy::AllowsAll(torrents) => {
+                settings.access_mode = access_mode::ALLOW;
+                list.extend(asked_for().chain((shape.torrents..torrents).map(other)));
+            }
+            Policy::DeniesAll(torrents) => {
+                settings.access_mode = access_mode::DENY;
+                list.extend(asked_for().chain((shape.torrents..torrents).map(other)));
+            }
+            Policy::Limits => {
+                settings.limits =
+                    SourceLimits { connects: MAX_LIMIT, bad_ids: MAX_LIMIT, announces: MAX_LIMIT };
+            }
+        }
+        if !list.is_empty() {
+            self.kernel.replace_access(list.len(), list.iter())?;
+        }
+        self.kernel.set_settings(&settings)
     }
 
     /// Attaches the program for good.

@@ -30,6 +30,25 @@ pub(crate) enum Server {
     Ours(Shape),
     /// The tracker, with a table of IPv6 peers.
     OursV6(Shape),
+    /// The tracker, with a table of IPv4 peers and something that it has to look at besides.
+    OursWith(Shape, Policy),
+}
+
+/// What an operator has set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Policy {
+    /// So many blocked networks far from all sources: a bit of the bitmap says that none of them matters.
+    Blocks(u32),
+    /// So many blocked addresses, one in each source's /24: the trie is searched.
+    BlocksNear(u32),
+    /// Denied are so many torrents that nobody asks for.
+    DeniesOthers(u32),
+    /// Allowed are so many torrents, among them all that are asked for.
+    AllowsAll(u32),
+    /// Denied are so many torrents, among them all that are asked for.
+    DeniesAll(u32),
+    /// All rate limits are on, and nobody reaches them.
+    Limits,
 }
 
 /// A server that is ready.
@@ -80,6 +99,11 @@ impl Station {
             Server::ReferenceConnect => reference(Shape::new(1, 1), "ref_connect")?,
             Server::Ours(shape) => ours(shape, false)?,
             Server::OursV6(shape) => ours(shape, true)?,
+            Server::OursWith(shape, policy) => {
+                let Answerer::Ours(mut ours) = ours(shape, false)? else { unreachable!("it is ours") };
+                ours.set_policy(policy, shape)?;
+                Answerer::Ours(ours)
+            }
         };
         Ok(Self { cable, answerer })
     }
