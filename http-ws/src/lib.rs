@@ -11,7 +11,7 @@
 //! - `service`: a request and its answer. [`query`]: what an announce or scrape asks; `answer`: bencoded.
 //! - [`proxy`]: whose request it is behind a reverse proxy.
 //! - [`tls`]: certificates, keys and their reload.
-//! - [`full_scrape`]: all torrents, streamed.
+//! - [`full_scrape`]: all torrents, streamed. `occasionally`: warnings that don't fill the log.
 //! - [`webtorrent`]: connections that go on as WebSocket, with swarms of their own.
 
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ mod connection;
 pub mod counters;
 pub mod endpoint;
 pub mod full_scrape;
+mod occasionally;
 pub mod proxy;
 pub mod query;
 mod scrape_entry;

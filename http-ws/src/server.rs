@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::Interest;
@@ -24,6 +24,7 @@ use tracker_core::software::SoftwareTally;
 use crate::counters::{Count, Counter, Signal, SignalTally, Tally};
 use crate::endpoint::Endpoint;
 use crate::full_scrape::Exports;
+use crate::occasionally::Occasionally;
 use crate::settings::Settings;
 use crate::slots::Slots;
 use crate::tls::Tls;
@@ -182,12 +183,9 @@ fn run(
 /// How long no connection is accepted after one couldn't be, at first and at most.
 const BACK_OFF: [Duration; 2] = [Duration::from_millis(20), Duration::from_secs(1)];
 
-/// Attackers can bring it about, so it isn't logged each time.
-const WARN_EVERY: Duration = Duration::from_secs(60);
-
 async fn accept(listener: AsyncFd<TcpListener>, endpoint: Endpoint, worker: Rc<Worker>) {
     let mut back_off = BACK_OFF[0];
-    let mut warned: Option<Instant> = None;
+    let warnings = Occasionally::default();
     loop {
         let accepted = match listener.readable().await {
             Ok(mut ready) => match ready.try_io(|socket| accept_one(socket.get_ref())) {
@@ -206,8 +204,7 @@ async fn accept(listener: AsyncFd<TcpListener>, endpoint: Endpoint, worker: Rc<W
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 worker.tally.count(Counter::AcceptErrors);
-                if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
-                    warned = Some(Instant::now());
+                if warnings.may_speak() {
                     tracing::warn!(
                         "{}: accepting a connection: {error}; waiting for others to end (the limits are LimitNOFILE and http.max_connections)",
                         endpoint.address

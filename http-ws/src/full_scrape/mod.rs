@@ -30,6 +30,7 @@ use bytes::BytesMut;
 use tracker_common::connection_id::Address;
 use tracker_core::{SharedLists, TableReader};
 
+use crate::occasionally::Occasionally;
 use crate::scrape_entry;
 use encoding::Encoder;
 use pipe::{Patience, Writer, pipe};
@@ -48,6 +49,7 @@ pub struct Exports {
     /// For temporary files.
     directory: PathBuf,
     patience: Patience,
+    warnings: Arc<Occasionally>,
 }
 
 /// Not now.
@@ -72,7 +74,14 @@ const PATIENCE: Patience = Patience { grace: Duration::from_secs(30), bytes_per_
 impl Exports {
     /// Of a table, without the torrents that aren't allowed; for each source (IPv4 address or IPv6 /64) one in this time.
     pub fn new(table: TableReader, lists: Arc<SharedLists>, every: Duration) -> Self {
-        Self { table, lists, throttle: Throttle::new(every), directory: directory(), patience: PATIENCE }
+        Self {
+            table,
+            lists,
+            throttle: Throttle::new(every),
+            directory: directory(),
+            patience: PATIENCE,
+            warnings: Arc::default(),
+        }
     }
 
     /// Begins a full scrape for a client.
@@ -88,13 +97,16 @@ impl Exports {
             lists: Arc::clone(&self.lists),
             directory: self.directory.clone(),
             encoding,
+            warnings: Arc::clone(&self.warnings),
             _running: running,
         };
         let spawned = thread::Builder::new().name("full-scrape".into()).spawn(move || export.run(writer));
         match spawned {
             Ok(_) => Ok(chunks),
             Err(error) => {
-                tracing::warn!("full scrape: cannot start a thread: {error}");
+                if self.warnings.may_speak() {
+                    tracing::warn!("full scrape: cannot start a thread: {error}");
+                }
                 Err(Refused::after(ONE_AT_A_TIME))
             }
         }
@@ -157,6 +169,7 @@ struct Export {
     lists: Arc<SharedLists>,
     directory: PathBuf,
     encoding: Encoding,
+    warnings: Arc<Occasionally>,
     _running: Running,
 }
 
@@ -172,7 +185,9 @@ impl Export {
         match self.write(&mut out) {
             Ok(()) => out.writer.finish(),
             Err(error) => {
-                if !matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::TimedOut) {
+                let reader_has_gone =
+                    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::TimedOut);
+                if !reader_has_gone && self.warnings.may_speak() {
                     tracing::warn!("full scrape: {error}");
                 }
                 out.writer.fail(error);
