@@ -178,6 +178,12 @@ pub fn ask(
     let stream = UnixStream::connect(socket).map_err(|error| no_tracker(socket, &error))?;
     let mut line = serde_json::to_vec(request)?;
     line.push(b'\n');
+    anyhow::ensure!(
+        line.len() as u64 <= MAX_REQUEST_BYTES,
+        "{} MB are too much for one request: {} at the most; write the list's file and send the tracker SIGHUP",
+        line.len() >> 20,
+        MAX_REQUEST_BYTES >> 20
+    );
     let mut sent = 0;
     for part in line.chunks(1 << 20) {
         (&stream).write_all(part).context("control socket: request")?;
@@ -303,6 +309,10 @@ fn carry(stream: &UnixStream, events: &Sender<Event>) -> io::Result<()> {
         (&mut reader).take(MAX_REQUEST_BYTES).read_until(b'\n', &mut line)?;
         if line.is_empty() {
             return Ok(());
+        }
+        if !line.ends_with(b"\n") {
+            let refusal = Response::Error(format!("the request is longer than {MAX_REQUEST_BYTES} bytes"));
+            return (&mut &*stream).write_all(&serde_json::to_vec(&refusal)?);
         }
         let answer = match serde_json::from_slice(&line) {
             Ok(request) => {

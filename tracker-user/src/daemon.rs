@@ -126,10 +126,13 @@ impl Daemon {
         http.move_to(config);
 
         let state = || State::of_boot(&config.state_directory, &boot_id);
-        let keys = state().connection_id_keys()?;
         // A command line that found nobody on the control socket may be changing the lists; with the socket there, it asks us.
         let lock = state().lock().ok();
         let claim = state().claim().ok();
+        if lock.is_some() {
+            state().remove_unfinished();
+        }
+        let keys = state().connection_id_keys()?;
         let lists = Lists::load(config, state())?;
         drop(lock);
         let limits = LimitKeeper::open(config, state());

@@ -12,9 +12,7 @@ use serde::{Deserialize, Serialize};
 use tracker_common::sketch::{MAX_LIMIT, SourceLimits};
 
 use crate::config::Config;
-use crate::state::{State, replace_file};
-
-const FILE: &str = "limits";
+use crate::state::{LIMITS_FILE, State, replace_file};
 
 /// Limits by name, `None`: as it is. What `map limit` asks for, and what is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +145,7 @@ impl LimitKeeper {
         }
         let limits = change.applied_to(self.current());
         let kept = Kept { configured: Change::of(self.configured), r#override: Change::of(limits) };
-        let path = self.state.file(FILE);
+        let path = self.state.file(LIMITS_FILE);
         let keep = || -> anyhow::Result<()> {
             self.state.make_directory()?;
             Ok(replace_file(&path, format!("{}\n", serde_json::to_string(&kept)?).as_bytes(), 0o640)?)
@@ -158,7 +156,7 @@ impl LimitKeeper {
     }
 
     fn kept(&self) -> Option<SourceLimits> {
-        let path = self.state.file(FILE);
+        let path = self.state.file(LIMITS_FILE);
         let kept: Kept = match serde_json::from_str(&fs::read_to_string(&path).ok()?) {
             Ok(kept) => kept,
             Err(error) => {

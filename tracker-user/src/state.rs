@@ -15,6 +15,8 @@ use crate::config::AccessMode;
 
 const KEYS_FILE: &str = "connection-id.keys";
 const MODE_FILE: &str = "access-mode";
+/// What `map limit` has set.
+pub const LIMITS_FILE: &str = "limits";
 const LOCK_FILE: &str = "lock";
 const RUNNING_FILE: &str = "running";
 
@@ -181,6 +183,11 @@ impl State {
         let file = options.create(true).truncate(false).write(true).mode(0o640).open(self.file(name))?;
         give_to(&file, &fs::metadata(&self.directory)?);
         Ok(file)
+    }
+
+    /// Removes what a killed tracker has begun to write. Nobody else may be writing.
+    pub fn remove_unfinished(&self) {
+        [KEYS_FILE, MODE_FILE, LIMITS_FILE].iter().for_each(|name| remove_unfinished(&self.file(name)));
     }
 
     /// Makes the state directory when it is missing.

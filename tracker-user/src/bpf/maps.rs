@@ -2,6 +2,7 @@
 //!
 //! Values go over as plain bytes or words of the layouts in `tracker_common::settings`, so nothing here needs aya's unsafe `Pod`.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, ensure};
@@ -46,7 +47,9 @@ pub(super) struct Maps {
     /// The content of `block4` and `block6`, sorted, and the words of `block4_bits` that aren't 0.
     blocked4: Vec<Prefix<4>>,
     blocked6: Vec<Prefix<16>>,
-    bits: std::collections::BTreeMap<u32, u64>,
+    bits: BTreeMap<u32, u64>,
+    /// False once a change has failed midway: then all of them may be there, and none need be.
+    sure_of_blocks: bool,
 }
 
 impl Maps {
@@ -65,7 +68,8 @@ impl Maps {
             block6: map(names::BLOCK6)?.try_into()?,
             blocked4: Vec::new(),
             blocked6: Vec::new(),
-            bits: std::collections::BTreeMap::new(),
+            bits: BTreeMap::new(),
+            sure_of_blocks: true,
         })
     }
 }
@@ -160,36 +164,63 @@ impl Kernel {
         );
         let bits = bitmap(&v4);
         let maps = &mut self.maps;
-        // An old and a new list together may need more room than there is: then old entries go first after all.
-        let v4_gone = difference(&maps.blocked4, &v4);
-        let v6_gone = difference(&maps.blocked6, &v6);
-        let v4_new = difference(&v4, &maps.blocked4);
-        let v6_new = difference(&v6, &maps.blocked6);
-        if maps.blocked4.len() + v4_new.len() > room || maps.blocked6.len() + v6_new.len() > room {
-            remove(&mut maps.block4, &v4_gone)?;
-            remove(&mut maps.block6, &v6_gone)?;
+        let changed = maps.change_blocks(&v4, &v6, &bits);
+        maps.sure_of_blocks = changed.is_ok();
+        if changed.is_ok() {
+            (maps.blocked4, maps.blocked6, maps.bits) = (v4, v6, bits);
+        } else {
+            // Some of the old ones may be gone, and some of the new ones there.
+            merge(&mut maps.blocked4, v4);
+            merge(&mut maps.blocked6, v6);
+            bits.into_iter().for_each(|(word, mask)| *maps.bits.entry(word).or_default() |= mask);
         }
-        insert(&mut maps.block4, &v4_new)?;
-        insert(&mut maps.block6, &v6_new)?;
-        for (&word, &mask) in &bits {
-            let old = maps.bits.get(&word).copied().unwrap_or(0);
-            if old | mask != old {
-                maps.block4_bits.set(word, old | mask, 0).context("map BLOCK4_BITS")?;
+        changed
+    }
+}
+
+impl Maps {
+    fn change_blocks(
+        &mut self,
+        v4: &[Prefix<4>],
+        v6: &[Prefix<16>],
+        bits: &BTreeMap<u32, u64>,
+    ) -> anyhow::Result<()> {
+        let room = BLOCK_ENTRIES as usize;
+        // An old and a new list together may need more room than there is: then old entries go first after all.
+        let v4_gone = difference(&self.blocked4, v4);
+        let v6_gone = difference(&self.blocked6, v6);
+        let sure = self.sure_of_blocks;
+        let v4_new = if sure { difference(v4, &self.blocked4) } else { v4.to_vec() };
+        let v6_new = if sure { difference(v6, &self.blocked6) } else { v6.to_vec() };
+        if self.blocked4.len() + v4_new.len() > room || self.blocked6.len() + v6_new.len() > room {
+            remove(&mut self.block4, &v4_gone)?;
+            remove(&mut self.block6, &v6_gone)?;
+        }
+        insert(&mut self.block4, &v4_new)?;
+        insert(&mut self.block6, &v6_new)?;
+        for (&word, &mask) in bits {
+            let old = self.bits.get(&word).copied().unwrap_or(0);
+            if !sure || old | mask != old {
+                self.block4_bits.set(word, old | mask, 0).context("map BLOCK4_BITS")?;
             }
         }
-        remove(&mut maps.block4, &v4_gone)?;
-        remove(&mut maps.block6, &v6_gone)?;
-        for (&word, &old) in &maps.bits {
+        remove(&mut self.block4, &v4_gone)?;
+        remove(&mut self.block6, &v6_gone)?;
+        for (&word, &old) in &self.bits {
             let mask = bits.get(&word).copied().unwrap_or(0);
             if old & !mask != 0 {
-                maps.block4_bits.set(word, mask, 0).context("map BLOCK4_BITS")?;
+                self.block4_bits.set(word, mask, 0).context("map BLOCK4_BITS")?;
             }
         }
-        maps.bits = bits;
-        maps.blocked4 = v4;
-        maps.blocked6 = v6;
         Ok(())
     }
+}
+
+/// Adds to a sorted list.
+fn merge<T: Ord>(list: &mut Vec<T>, others: Vec<T>) {
+    list.extend(others);
+    list.sort_unstable();
+    list.dedup();
 }
 
 fn insert<const N: usize>(
@@ -223,8 +254,8 @@ fn difference<T: Ord + Copy>(some: &[T], others: &[T]) -> Vec<T> {
 }
 
 /// The words of the bitmap that aren't 0: a bit for each /24 of which any address is blocked.
-fn bitmap(networks: &[Prefix<4>]) -> std::collections::BTreeMap<u32, u64> {
-    let mut bits = std::collections::BTreeMap::new();
+fn bitmap(networks: &[Prefix<4>]) -> BTreeMap<u32, u64> {
+    let mut bits = BTreeMap::new();
     for network in networks {
         let (first_word, first_bit) = block4_bit(network.address);
         if network.len >= 24 {
