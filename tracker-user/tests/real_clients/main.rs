@@ -30,7 +30,7 @@ use tracker_testkit::skip::{PYTHON, Requirement, must_skip};
 use crate::lan::Lan;
 
 /// How long a transfer may take; they take a few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Not a multiple of the piece length.
 const FILE_LEN: usize = 300_001;

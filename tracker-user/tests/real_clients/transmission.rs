@@ -7,7 +7,8 @@ use crate::Task;
 pub(crate) fn command(task: &Task<'_>) -> Command {
     let config = task.directory.with_extension("transmission");
     std::fs::create_dir(&config).expect("the home is ours");
-    let settings = r#"{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "port-forwarding-enabled": false}"#;
+    // Without µTP: its first packet may be lost on a busy machine, and the next attempt comes minutes later.
+    let settings = r#"{"utp-enabled": false, "dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "port-forwarding-enabled": false}"#;
     std::fs::write(config.join("settings.json"), settings).expect("the directory is ours");
     // It goes on seeding when it has everything. The script it calls then opens a pipe, for which a shell waits; and when the
     // shell is killed it is killed, too.
