@@ -7,7 +7,9 @@
 //! says what memory they cost a process. `tracker-load ws announce` and `ws idle` are WebTorrent's clients, which get each other's offers
 //! and answer them.
 //!
-//! Modules: [`population`]: who announces; [`http`] and [`ws`] have maps of their own; [`stream`]: a connection of theirs; of UDP [`closed_loop`] drives, [`requests`] writes requests and
+//! `tracker-load udp mix` sends connects, announces and scrapes by weights, to swarms of realistic sizes, at a given rate if wanted.
+//!
+//! Modules: [`population`]: who announces; [`popularity`]: how large swarms are; [`mix`] has a map of its own; [`http`] and [`ws`] have maps of their own; [`stream`]: a connection of theirs; of UDP [`closed_loop`] drives, [`requests`] writes requests and
 //! judges answers, [`report`] prints. [`latency`] counts times, [`cpu_time`] reads the scheduler's clocks, [`memory`] the kernel's
 //! sums, [`sys`] has the system calls and all of the unsafe code.
 
@@ -16,6 +18,8 @@ mod cpu_time;
 mod http;
 mod latency;
 mod memory;
+mod mix;
+mod popularity;
 mod population;
 mod report;
 mod requests;
@@ -74,6 +78,8 @@ enum Udp {
         #[arg(long)]
         leechers: bool,
     },
+    /// Connects, announces and scrapes together, in a closed or an open loop, with answers looked at closely
+    Mix(mix::Flags),
 }
 
 #[derive(Args)]
@@ -128,6 +134,7 @@ fn main() -> ExitCode {
 
 fn run_udp(udp: Udp) -> Result<()> {
     let (common, workload) = match udp {
+        Udp::Mix(flags) => return mix::run(&flags),
         Udp::Connect(common) => (common, Workload::Connect),
         Udp::Announce { common, torrents, peers, want, leechers } => {
             (common, Workload::Announce { torrents, peers, want, leechers })

@@ -34,19 +34,40 @@ pub(crate) fn splitmix(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Peers of a torrent at most: they differ in their ports.
+pub(crate) const MAX_PEERS: u16 = 60_000;
+
 /// Draws peers: everybody once, torrent by torrent within a rank of peers, then at random.
 pub(crate) struct Population {
-    torrents: u64,
-    peers: u64,
+    swarms: Swarms,
     leechers: bool,
     drawn: u64,
     random: u64,
 }
 
+/// How the peers' numbers are shared out.
+enum Swarms {
+    /// All torrents have the same number of peers.
+    Even { torrents: u64, peers: u64 },
+    /// The number of the first peer behind each torrent's.
+    Uneven { ends: Vec<u64> },
+}
+
 impl Population {
     /// With `leechers` nobody is a seeder, so that everybody may be given to everybody.
     pub(crate) fn new(torrents: u32, peers: u16, leechers: bool) -> Self {
-        Self { torrents: torrents.into(), peers: peers.into(), leechers, drawn: 0, random: 1 }
+        let swarms = Swarms::Even { torrents: torrents.into(), peers: peers.into() };
+        Self { swarms, leechers, drawn: 0, random: 1 }
+    }
+
+    /// Of torrents with so many peers each.
+    pub(crate) fn of(sizes: &[u16], seed: u64) -> Self {
+        let mut end = 0;
+        let ends = sizes.iter().map(|size| {
+            end += u64::from(*size);
+            end
+        });
+        Self { swarms: Swarms::Uneven { ends: ends.collect() }, leechers: false, drawn: 0, random: seed }
     }
 
     /// One that has announced before, for which a tracker is known to have all peers.
@@ -60,20 +81,49 @@ impl Population {
     }
 
     pub(crate) fn draw(&mut self) -> Peer {
+        self.draw_with_swarm().0
+    }
+
+    /// A peer, and how many its torrent has.
+    pub(crate) fn draw_with_swarm(&mut self) -> (Peer, u16) {
         let number = match self.drawn {
             drawn if drawn < self.size() => drawn,
             _ => splitmix(&mut self.random) % self.size().max(1),
         };
         self.drawn += 1;
-        let mut peer =
-            Peer::number((number % self.torrents.max(1)) as u32, (number / self.torrents.max(1)) as u16);
+        let (torrent, peer, swarm) = self.place(number);
+        let mut peer = Peer::number(torrent, peer);
         peer.seeder &= !self.leechers;
-        peer
+        (peer, swarm)
+    }
+
+    /// The torrent's number, the peer's in it, and how many there are.
+    fn place(&self, number: u64) -> (u32, u16, u16) {
+        match &self.swarms {
+            Swarms::Even { torrents, peers } => {
+                let torrents = (*torrents).max(1);
+                ((number % torrents) as u32, (number / torrents) as u16, *peers as u16)
+            }
+            Swarms::Uneven { ends } => {
+                let torrent = ends.partition_point(|end| *end <= number);
+                let begin = torrent.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
+                let end = ends.get(torrent).copied().unwrap_or(begin);
+                (torrent as u32, (number - begin) as u16, (end - begin) as u16)
+            }
+        }
     }
 
     fn size(&self) -> u64 {
-        self.torrents * self.peers
+        match &self.swarms {
+            Swarms::Even { torrents, peers } => torrents * peers,
+            Swarms::Uneven { ends } => ends.last().copied().unwrap_or(0),
+        }
     }
+}
+
+/// The ports of a torrent's peers.
+pub(crate) fn ports(swarm: u16) -> std::ops::Range<u32> {
+    u32::from(FIRST_PORT)..u32::from(FIRST_PORT) + u32::from(swarm)
 }
 
 #[cfg(test)]
@@ -98,6 +148,27 @@ mod tests {
         }
         assert_eq!(seen.len(), 15);
         assert!(seen.contains(&population.draw()));
+    }
+
+    #[test]
+    fn uneven_population_is_announced_completely_and_each_peer_is_drawn_as_often() {
+        let sizes = [1, 5, 2];
+        let mut population = Population::of(&sizes, 9);
+        let mut seen: Vec<(Peer, u16)> = Vec::new();
+        while population.is_incomplete() {
+            let drawn = population.draw_with_swarm();
+            assert!(!seen.contains(&drawn), "{drawn:?} twice");
+            assert!(ports(drawn.1).contains(&u32::from(drawn.0.port)), "{drawn:?}");
+            seen.push(drawn);
+        }
+        assert_eq!(seen.len(), 8);
+        let mut counts = vec![0u32; seen.len()];
+        for _ in 0..80_000 {
+            let drawn = population.draw_with_swarm();
+            counts[seen.iter().position(|known| *known == drawn).expect("it is one of them")] += 1;
+        }
+        // 10,000 each; five standard deviations.
+        assert!(counts.iter().all(|count| count.abs_diff(10_000) < 500), "{counts:?}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! UDP requests as a client writes them, and the verdict on an answer.
 
 use tracker_common::wire::{
-    ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_ERROR, ANNOUNCE_ANSWER_LEN, ANNOUNCE_LEN, CONNECT_ANSWER_LEN,
-    CONNECT_MAGIC, HEADER_LEN, PEER_V4_LEN, PEER_V6_LEN,
+    ACTION_ANNOUNCE, ACTION_CONNECT, ACTION_ERROR, ACTION_SCRAPE, ANNOUNCE_ANSWER_LEN, ANNOUNCE_LEN,
+    CONNECT_ANSWER_LEN, CONNECT_MAGIC, HEADER_LEN, InfoHash, PEER_V4_LEN, PEER_V6_LEN,
 };
 
 use crate::population::Peer;
@@ -31,6 +31,14 @@ impl Request {
         request.bytes[64..72].copy_from_slice(&u64::from(!peer.seeder).to_be_bytes());
         request.bytes[92..96].copy_from_slice(&want.to_be_bytes());
         request.bytes[96..98].copy_from_slice(&peer.port.to_be_bytes());
+        request
+    }
+
+    /// Of one torrent.
+    pub(crate) fn scrape(connection_id: u64, transaction: u32, info_hash: &InfoHash) -> Self {
+        let mut request = Self { bytes: [0; ANNOUNCE_LEN], len: HEADER_LEN + info_hash.len() };
+        request.header(connection_id, ACTION_SCRAPE, transaction);
+        request.bytes[16..36].copy_from_slice(info_hash);
         request
     }
 
