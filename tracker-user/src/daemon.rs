@@ -150,7 +150,7 @@ impl Daemon {
             endpoints = in_kernel::prepare(kernel, config, &keys, &lists, limits, &addresses, &interfaces)?;
         }
         let (kernel, interfaces) = in_kernel::attach_all(kernel, interfaces, config.xdp.mode)?;
-        // Nothing is attached any more: what is left to do is to make maps.
+        // Everything is attached; what is left to do is to make maps.
         keep_only(if kernel.is_some() { FOR_MAPS } else { CapabilitySet::empty() })?;
 
         let stopping = Arc::new(AtomicBool::new(false));
