@@ -171,6 +171,10 @@ impl Home {
         if !configuration.more.contains("[metrics]") {
             line("[metrics]\nlisten = []", String::new());
         }
+        // All clients of a test are one source, and as quick as they can be.
+        if !configuration.more.contains("[limits]") {
+            line("[limits]\nconnects_per_second = 0\nbad_ids_per_second = 0", String::new());
+        }
         line(&configuration.more, String::new());
         self.write(CONFIGURATION, &text);
         self.write(BLOCK_LIST, &configuration.block_list);

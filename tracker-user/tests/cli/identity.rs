@@ -16,6 +16,17 @@ const NOBODY: u32 = 65534;
 
 /// The fields of the kernel's status of each thread, by the thread's name.
 fn threads(daemon: &Daemon) -> Vec<(String, BTreeMap<String, String>)> {
+    // A thread has its maker's name until it has given itself its own.
+    daemon.eventually("all threads have their names", || {
+        let threads = threads_now(daemon);
+        let unnamed = |(name, status): &(String, BTreeMap<String, String>)| {
+            name == "tracker-user" && status["Pid"] != status["Tgid"]
+        };
+        (!threads.iter().any(unnamed)).then_some(threads)
+    })
+}
+
+fn threads_now(daemon: &Daemon) -> Vec<(String, BTreeMap<String, String>)> {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.id())).expect("it runs");
     let status = |task: fs::DirEntry| {
         let text = fs::read_to_string(task.path().join("status")).ok()?;

@@ -1,5 +1,6 @@
 //! `map limit`: at once, in the sockets and in the kernel, and still there after a restart.
 
+use tracker_testkit::daemon::Configuration;
 use tracker_testkit::payload;
 #[cfg(feature = "xdp")]
 use tracker_testkit::skip::{Requirement, must_skip};
@@ -14,7 +15,7 @@ const FLOOD: u64 = 3000;
 
 #[test]
 fn a_source_beyond_the_limit_gets_silence_from_the_sockets_until_it_is_lifted() {
-    let (home, daemon) = running(&on_loopback("off", ""));
+    let (home, daemon) = running(&Configuration { more: "[limits]\n".into(), ..on_loopback("off", "") });
     assert_eq!(home.told(&["map", "limit"]), "connects 1000\nbad_ids 1000\nannounces off\n");
     assert_eq!(
         home.told(&["map", "limit", "connects", "1", "announces", "2"]),

@@ -159,7 +159,6 @@ fn no_request_is_lost_while_lists_and_certificate_are_reloaded() {
             tls.join("private-key.pem")
         ),
         block_list: "203.0.113.99/32\n".into(),
-        more: "[limits]\nconnects_per_second = 0\n".into(),
         ..on_loopback("deny", "")
     });
     let daemon = home.start(None);
@@ -195,10 +194,7 @@ fn no_request_is_lost_in_the_kernel_while_lists_are_reloaded() {
     let wired = Wired::new("deny", "");
     wired.home.write(BLOCK_LIST, "203.0.113.99/32\n");
     let list = wired.home.path(BLOCK_LIST);
-    wired.set(
-        "[metrics]",
-        &format!("[limits]\nconnects_per_second = 0\n[block_list]\npath = {list:?}\n[metrics]"),
-    );
+    wired.set("[metrics]", &format!("[block_list]\npath = {list:?}\n[metrics]"));
     let daemon = wired.start();
     let client = wired.client(&daemon);
     reload_under_load(&wired.home, &daemon, &mut [Box::new(|| assert_eq!(client.refusal(HASH), None))]);
