@@ -38,7 +38,7 @@ struct Out {
 pub(super) struct Due {
     pub(super) at: Instant,
     pub(super) asked: Asked,
-    /// Makes the request for a connection id and a transaction id.
+    /// With the transaction id of the slot that it will take.
     pub(super) request: Request,
 }
 
