@@ -153,13 +153,14 @@ impl Swarms {
     ) -> Counts {
         let Some(swarm) = part.get_mut(info_hash) else { return Counts::default() };
         self.note(swarm.leave(peer, connection));
-        let counts = swarm.counts();
-        if swarm.is_empty() {
-            part.remove(info_hash);
-            self.torrents.fetch_sub(1, Ordering::Relaxed);
-            give_back_memory(part);
+        if !swarm.is_empty() {
+            return swarm.counts();
         }
-        counts
+        part.remove(info_hash);
+        self.torrents.fetch_sub(1, Ordering::Relaxed);
+        give_back_memory(part);
+        // Zeros, as a scrape says from now on: what was completed is forgotten with the torrent.
+        Counts::default()
     }
 
     /// A torrent's numbers, zeros when it is unknown.

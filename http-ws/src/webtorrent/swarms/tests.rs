@@ -213,6 +213,19 @@ fn nobody_joins_who_is_too_many_or_denied_but_who_is_there_goes_on() {
 }
 
 #[test]
+fn last_who_leaves_is_told_what_a_scrape_says() {
+    let swarms = Swarms::new(10);
+    let say = |kind, seeder| {
+        let announcement = Announcement { info_hash: id(1), peer: id(1), connection: connection(1), kind, seeder };
+        swarms.announce(&announcement, 0, &mut Random::new(1), &mut Vec::new(), |_| true)
+    };
+    assert_eq!(say(AnnounceKind::Started, false), Ok(Counts { complete: 0, incomplete: 1, downloaded: 0 }));
+    assert_eq!(say(AnnounceKind::Completed, true), Ok(Counts { complete: 1, incomplete: 0, downloaded: 1 }));
+    assert_eq!(say(AnnounceKind::Stopped, true), Ok(Counts::default()));
+    assert_eq!(swarms.scrape(&id(1)), Counts::default());
+}
+
+#[test]
 fn claims_to_one_peer_id_are_bounded() {
     let swarms = Swarms::new(1000);
     for number in 0..200 {
