@@ -42,6 +42,7 @@ use crate::state::{self, State};
 use crate::stats::{self, Stats};
 use crate::survey::Surveyor;
 use crate::swarms::{self, SwarmCounts};
+use crate::udp::backend::Chosen;
 use crate::udp::bind::{self, Bound};
 use crate::udp::worker::{self, Tally, WorkerContext};
 use crate::writer_thread::Writer;
@@ -156,6 +157,7 @@ impl Daemon {
         let stopping = Arc::new(AtomicBool::new(false));
         let metrics_at = metrics.addresses().to_vec();
         let mut tallies = Vec::new();
+        let backend = Chosen::for_this_machine(config.udp.backend);
         let started = without_capabilities(|| {
             let mut workers = Vec::new();
             for Bound { address, sockets } in bound {
@@ -166,6 +168,7 @@ impl Daemon {
                     workers.push(worker::start(WorkerContext {
                         address,
                         socket,
+                        backend,
                         table: writer.reader(),
                         lists: lists.shared(),
                         policy: config.policy(),

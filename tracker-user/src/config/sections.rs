@@ -40,6 +40,9 @@ section! {
         /// Receive buffer of each socket in bytes, at most 2147483647; 0: what the system gives. Above net.core.rmem_max it
         /// needs CAP_NET_ADMIN.
         receive_buffer_bytes: u32 = 4 << 20,
+        /// How sockets are read: "mmsg": many packets a system call; "io_uring": the kernel puts packets into buffers that it
+        /// shares with the tracker (Linux 6.1; where it isn't allowed, as in Docker by default, "mmsg" is used, and the log says so).
+        backend: UdpBackend = UdpBackend::Mmsg,
         /// Answer to an announce or scrape without a valid connection id: "error" (a short packet, never longer than the
         /// request) or "drop".
         bad_connection_id: BadConnectionId = BadConnectionId::Error,
@@ -111,6 +114,16 @@ section! {
     Control {
         /// Path of the Unix socket; its owner and group may use it (mode 0660).
         socket: PathBuf = PathBuf::from("/run/tracker/control.sock"),
+    }
+}
+
+choice! {
+    /// How UDP sockets are read.
+    UdpBackend {
+        /// `recvmmsg` and `sendmmsg`.
+        Mmsg = "mmsg",
+        /// A multishot receive and batched sends.
+        IoUring = "io_uring" | "io-uring",
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -24,7 +25,8 @@ use tracker_core::{Random, SharedLists, TableReader};
 
 use crate::daemon::Event;
 use crate::limits::SharedLimits;
-use crate::udp::sys::{self, Batch};
+use crate::udp::backend::{Backend, Chosen, Opened};
+use crate::udp::sys;
 
 /// Everything that a worker needs.
 pub struct WorkerContext {
@@ -32,6 +34,8 @@ pub struct WorkerContext {
     pub address: SocketAddr,
     /// The socket, with a receive timeout.
     pub socket: Socket,
+    /// How it is read.
+    pub backend: Chosen,
     /// The swarms.
     pub table: TableReader,
     /// Which torrents and networks are served.
@@ -127,11 +131,17 @@ pub fn start(context: WorkerContext) -> anyhow::Result<JoinHandle<()>> {
         .context("starting a socket worker")
 }
 
-fn work(context: &WorkerContext, mut random: Random) -> io::Result<()> {
-    let mut batch = Batch::new();
+fn work(context: &WorkerContext, random: Random) -> io::Result<()> {
+    match context.backend.open(context.socket.as_fd()) {
+        Opened::Mmsg(mmsg) => answer(context, mmsg, random),
+        Opened::IoUring(ring) => answer(context, ring, random),
+    }
+}
+
+fn answer(context: &WorkerContext, mut batch: impl Backend, mut random: Random) -> io::Result<()> {
     let mut sketches: Box<Sketches> = bytemuck::zeroed_box();
     while !context.stopping.load(Ordering::Relaxed) {
-        let count = match batch.receive(&context.socket) {
+        let count = match batch.receive() {
             Ok(count) => count,
             Err(error) if is_transient(&error) => continue,
             Err(error) => return Err(error),
@@ -165,7 +175,7 @@ fn work(context: &WorkerContext, mut random: Random) -> io::Result<()> {
         if emitted {
             context.sink.wake();
         }
-        let refused = batch.send(&context.socket, count)?;
+        let refused = batch.send(count)?;
         if refused > 0 {
             add(&context.tally.answers_refused, refused);
         }
@@ -212,6 +222,7 @@ mod tests {
 
     fn worker(
         socket: Socket,
+        backend: Chosen,
     ) -> (JoinHandle<()>, Arc<Tally>, Arc<AtomicBool>, std::sync::mpsc::Receiver<Event>) {
         let limits = tracker_core::Limits { first_buckets: 2, ..tracker_core::Limits::default() };
         let key = tracker_common::siphash::SipKey::from_bytes([1; 16]);
@@ -224,6 +235,7 @@ mod tests {
         let context = WorkerContext {
             address: "127.0.0.1:1".parse().expect("an address"),
             socket,
+            backend,
             table,
             lists: Arc::new(SharedLists::default()),
             policy: Policy::default(),
@@ -239,13 +251,19 @@ mod tests {
 
     #[test]
     fn connect_is_answered_and_counted_until_the_tracker_stops() {
+        for backend in [Chosen::Mmsg, Chosen::IoUring] {
+            connect_is_answered(backend);
+        }
+    }
+
+    fn connect_is_answered(backend: Chosen) {
         let config = crate::config::Udp {
             addresses: vec!["127.0.0.1:0".parse().expect("an address")],
             ..crate::config::Udp::default()
         };
         let mut bound = crate::udp::bind::bind_all(&config).expect("a free port");
         let address = bound[0].address;
-        let (thread, tally, stopping, events) = worker(bound[0].sockets.remove(0));
+        let (thread, tally, stopping, events) = worker(bound[0].sockets.remove(0), backend);
         let client = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
         client.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("not zero");
         let mut request = tracker_common::wire::CONNECT_MAGIC.to_be_bytes().to_vec();
@@ -264,7 +282,7 @@ mod tests {
     fn broken_socket_is_reported_to_the_main_loop() {
         // Nothing can be received on a stream that isn't connected.
         let stream = Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-        let (thread, _tally, _stopping, events) = worker(stream);
+        let (thread, _tally, _stopping, events) = worker(stream, Chosen::Mmsg);
         let Ok(Event::Failed(reason)) = events.recv() else { panic!("the failure isn't reported") };
         assert!(reason.starts_with("udp 127.0.0.1:1: ") && reason.contains("not connected"), "{reason}");
         thread.join().expect("it ends");
