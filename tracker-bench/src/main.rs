@@ -3,7 +3,7 @@
 //! - [`cases`]: what is measured; [`kernel`]: how; [`report`], [`rounds`], [`machine`]: what is made of it.
 //! - [`writer`]: the writer's time and the table's memory.
 //! - [`flood`]: more offered than can be answered.
-//! - [`sockets`]: trackers under ordinary clients, aquatic_udp among them.
+//! - [`sockets`]: trackers under ordinary clients over UDP, aquatic_udp and opentracker among them.
 //! - [`http`]: trackers over HTTP and HTTPS, opentracker and aquatic_http among them; [`ws`]: trackers of WebTorrent, beside aquatic_ws;
 //!   [`server`], [`load`], [`certificate`], [`crowds`]: what both need; [`programs`]: where they are.
 //! - [`cable`]: namespaces and a veth pair; [`station`]: a program on one; [`drive`]: the generator, one round.
@@ -54,12 +54,17 @@ struct Cli {
 enum Command {
     /// What an answer costs in the kernel, beside the floor and the reference; the writer; memory; a flood
     Udp(udp::Flags),
+    /// Trackers under ordinary clients over UDP: ours in all its ways, aquatic_udp, opentracker, and a server that does nothing
+    Sockets(sockets::Flags),
     /// What a connect costs with ordinary clients, answered by XDP and by sockets
     Connect(sockets::ConnectFlags),
     /// What a request costs over HTTP and HTTPS, beside a bare hyper server, opentracker and aquatic_http; memory of idle connections
     Http(http::Flags),
     /// What WebTorrent's messages cost over WebSocket, plain and with TLS, beside aquatic_ws; memory
     Ws(ws::Flags),
+    /// The server that does nothing, which `sockets` measures
+    #[command(hide = true)]
+    Null(sockets::null::Flags),
     /// The bare hyper server that `http` measures
     #[command(hide = true)]
     Floor(http::floor::Flags),
@@ -70,6 +75,8 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Udp(flags) => udp::run(&flags),
+        Command::Sockets(flags) => sockets::run(&flags),
+        Command::Null(flags) => sockets::null::run(&flags),
         Command::Connect(flags) => sockets::connect(&flags),
         Command::Http(flags) => http::run(&flags),
         Command::Ws(flags) => ws::run(&flags),

@@ -10,7 +10,6 @@ use clap::{Args, ValueEnum};
 use crate::machine::Machine;
 use crate::report::{self, Conditions, Row};
 use crate::rounds::Rounds;
-use crate::sockets::{self, Programs};
 use crate::{cases, flood, kernel, writer};
 
 /// Flags of `udp`.
@@ -31,8 +30,6 @@ pub(crate) struct Flags {
     /// The laboratory's BPF object
     #[arg(long, value_name = "FILE", default_value = "target/bpf/lab")]
     lab: PathBuf,
-    #[command(flatten)]
-    programs: Programs,
     /// Only this part, and its rows as JSON to stdout
     #[arg(long, hide = true)]
     part: Option<Part>,
@@ -51,12 +48,10 @@ enum Part {
     Memory,
     /// Costs with the largest table.
     Huge,
-    /// Ordinary clients.
-    Clients,
 }
 
 impl Part {
-    const ALL: [Self; 6] = [Self::Kernel, Self::Flood, Self::Clients, Self::Writer, Self::Memory, Self::Huge];
+    const ALL: [Self; 5] = [Self::Kernel, Self::Flood, Self::Writer, Self::Memory, Self::Huge];
 
     /// Names of its cases, floors aside.
     fn cases(self) -> Vec<String> {
@@ -64,7 +59,6 @@ impl Part {
         match self {
             Self::Kernel => ids(cases::all()),
             Self::Flood => flood::cases(),
-            Self::Clients => sockets::cases(),
             Self::Writer => writer::WRITER.map(str::to_owned).to_vec(),
             Self::Memory => writer::memory_cases(),
             Self::Huge => ids(cases::huge().split_off(2)),
@@ -79,7 +73,7 @@ impl Part {
     /// Its rows, from one child or several.
     fn rows(self, flags: &Flags) -> Result<Vec<Row>> {
         match self {
-            Self::Kernel | Self::Flood | Self::Clients | Self::Huge => in_child(flags, self, &flags.only),
+            Self::Kernel | Self::Flood | Self::Huge => in_child(flags, self, &flags.only),
             Self::Writer => {
                 let rounds: Vec<_> =
                     (0..flags.rounds).map(|_| in_child(flags, self, &[])).collect::<Result<_>>()?;
@@ -109,7 +103,6 @@ impl Part {
                 kernel::measure(&flags.lab, &cases, flags.rounds, time)
             }
             Self::Flood => flood::measure(&flags.lab, &flags.only, flags.rounds, time),
-            Self::Clients => sockets::measure(&flags.programs, &flags.only, flags.rounds, flags.seconds),
             Self::Writer => writer::events(),
             Self::Memory => writer::memory(flags.only.first().context("a memory case is named")?),
             Self::Huge => kernel::measure(&flags.lab, &cases::huge(), flags.rounds, time),
@@ -157,7 +150,6 @@ fn in_child(flags: &Flags, part: Part, only: &[String]) -> Result<Vec<Row>> {
     let mut command = Command::new(program);
     command.args(["udp", "--part", &name, "--rounds", &flags.rounds.to_string()]);
     command.args(["--seconds", &flags.seconds.to_string()]).arg("--lab").arg(&flags.lab);
-    command.args(flags.programs.flags());
     if !only.is_empty() {
         command.args(["--only", &only.join(",")]);
     }
@@ -184,9 +176,6 @@ peers came torrent by torrent in an order that was another one for each peer, so
 CPU 1, which applies them to the table: its CPU time an event is noted.
 - **Flood**: the tracker's end of the cable receives in a kernel thread of its own on CPU 1, which does all of the tracker's kernel work and nothing \
 else; the generator, the far end and the writer are on CPU 0. It offers more than can be answered; what the queue of 256 frames doesn't take is lost.
-- **Clients**: a closed loop of ordinary sockets (tracker-load: 8 sockets, 256 requests in flight) on CPU 0 across a veth pair; the daemon, the \
-kernel thread that receives for it and the softirq thread on CPU 1, and what they ran over the answers is the cost. A fresh daemon each round; \
-announces: 10,000 torrents with 50 leechers each, all announced before, 30 peers wanted. aquatic_udp 0.9.0 with one socket worker and its defaults.
 - The **writer**'s figures are CPU time of its thread on segments that are shared with the kernel, in batches of 256: 2,000,000 peers that are new, then \
 the same once more in another order; each round a new table in a new process.
 - **Memory** is what the process holds (smaps: its own memory and the maps in it, with a page of the kernel's for each map) after filling, less what it \

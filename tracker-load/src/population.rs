@@ -70,6 +70,11 @@ impl Population {
         Self { swarms: Swarms::Uneven { ends: ends.collect() }, leechers: false, drawn: 0, random: seed }
     }
 
+    /// Nobody is a seeder, if so.
+    pub(crate) fn leechers_alone(self, leechers: bool) -> Self {
+        Self { leechers, ..self }
+    }
+
     /// One that has announced before, for which a tracker is known to have all peers.
     pub(crate) fn announced(self) -> Self {
         Self { drawn: self.size(), ..self }

@@ -43,6 +43,8 @@ pub struct Configuration {
     pub block_list: String,
     /// The tables `[http]` and `[tls]`, as they go into the file.
     pub http: String,
+    /// `mmsg` or `io_uring`.
+    pub backend: &'static str,
     /// More tables.
     pub more: String,
 }
@@ -60,8 +62,14 @@ impl Configuration {
             access_list: None,
             block_list: String::new(),
             http: http(&[]),
+            backend: "mmsg",
             more: String::new(),
         }
+    }
+
+    /// With UDP sockets that are read so.
+    pub fn with_backend(self, backend: &'static str) -> Self {
+        Self { backend, ..self }
     }
 
     /// With HTTP on these addresses, as the configuration has them: `http://127.0.0.1:0`.
@@ -149,6 +157,7 @@ impl Home {
         line("pin_directory = ", format!("{pins:?}"));
         line("[udp]", String::new());
         line("addresses = ", format!("{:?}", configuration.addresses));
+        line("backend = ", format!("{:?}", configuration.backend));
         line("bad_connection_id = ", format!("{:?}", setup.bad_connection_id));
         line("[protocol]", String::new());
         line("max_response_peers = ", setup.max_response_peers.to_string());

@@ -18,6 +18,8 @@ pub enum Requirement {
     Root,
     /// To be allowed to load BPF programs.
     Bpf,
+    /// To be allowed to use io_uring.
+    IoUring,
     /// A program that answers to `--version`, or to `version` as openssl 3.0.
     Program(&'static str),
     /// A module of Debian's Python.
@@ -39,6 +41,7 @@ impl Requirement {
                 sys::is_root()
                     && std::thread::spawn(sys::unshare_network).join().is_ok_and(|made| made.is_ok())
             }
+            Self::IoUring => sys::io_uring().is_ok(),
             Self::Bpf => sys::load_pass_program("may_i").is_ok(),
             // openssl knows the second alone, nginx the third.
             Self::Program(name) => ["--version", "version", "-v"].iter().any(|word| succeeds(name, &[word])),
@@ -50,6 +53,7 @@ impl Requirement {
     fn name(self) -> String {
         match self {
             Self::Root => "root".into(),
+            Self::IoUring => "permission to use io_uring".into(),
             Self::Bpf => "permission to load BPF programs".into(),
             Self::Program(name) => format!("the program {name}"),
             Self::PythonModule(name) => format!("the module {name} of {PYTHON}"),

@@ -18,6 +18,18 @@ pub(crate) fn unshare_network() -> io::Result<()> {
     checked(unsafe { libc::unshare(libc::CLONE_NEWNET) }).map(drop)
 }
 
+/// Makes an io_uring and closes it again.
+pub(crate) fn io_uring() -> io::Result<()> {
+    // `struct io_uring_params` has 120 bytes.
+    let mut parameters = [0u64; 15];
+    // SAFETY: the kernel writes the parameters alone, which live until the call returns.
+    let fd = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) };
+    let fd = checked(c_int::try_from(fd).unwrap_or(-1))?;
+    // SAFETY: the descriptor was just made and nobody else knows it.
+    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+    Ok(())
+}
+
 /// Moves the calling thread into the network namespace that `namespace` has open.
 pub(crate) fn enter_network(namespace: &File) -> io::Result<()> {
     // SAFETY: takes a descriptor, open for as long as the borrow, and a flag word.

@@ -40,8 +40,7 @@ pub use privileges::{Privileges, within as within_chroot};
 pub use refusal::ConfigError;
 pub use sections::{
     AccessList, AccessMode, BadConnectionId, BlockList, Control, LogFormat, LogLevel, Protocol, Swarm, Udp,
-    UdpBackend,
-    Xdp, XdpAnswer, XdpMode,
+    UdpBackend, Xdp, XdpAnswer, XdpMode,
 };
 pub use webtorrent::WebTorrent;
 

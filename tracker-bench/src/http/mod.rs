@@ -8,7 +8,7 @@
 //! no turn waits, which costs nothing.
 
 pub(crate) mod floor;
-mod load;
+pub(crate) mod load;
 mod memory;
 mod rows;
 mod servers;

@@ -65,6 +65,9 @@ pub(crate) struct Flags {
     /// Peers wanted in an answer; -1 leaves it to the tracker
     #[arg(long, allow_negative_numbers = true)]
     want: Option<i32>,
+    /// Everybody is a leecher, so that everybody may be given to everybody
+    #[arg(long)]
+    leechers: Option<bool>,
     /// Let every peer announce once before anything is measured
     #[arg(long)]
     fill: Option<bool>,
@@ -98,6 +101,7 @@ pub(crate) struct Configuration {
     pub(crate) peers: u16,
     pub(crate) popularity: String,
     pub(crate) want: i32,
+    pub(crate) leechers: bool,
     pub(crate) fill: bool,
     pub(crate) shared: bool,
     pub(crate) seed: u64,
@@ -122,6 +126,7 @@ impl Default for Configuration {
             peers: 50,
             popularity: "uniform".to_owned(),
             want: -1,
+            leechers: false,
             fill: true,
             shared: false,
             seed: 1,
@@ -148,7 +153,7 @@ impl Flags {
         }
         take!(
             target, seconds, warmup, rate, window, sockets, sources, connects, announces, scrapes, bad_ids,
-            torrents, peers, popularity, want, fill, shared, seed
+            torrents, peers, popularity, want, leechers, fill, shared, seed
         );
         values.cpu_of.extend(&self.cpu_of);
         values.check()?;

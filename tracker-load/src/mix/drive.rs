@@ -59,7 +59,7 @@ pub(super) fn run(configuration: &Configuration) -> Result<Outcome> {
         Expected { sources: used, ipv6: configuration.target.is_ipv6(), shared: configuration.shared };
     let popularity: Popularity = configuration.popularity.parse().map_err(anyhow::Error::msg)?;
     let sizes = popularity.sizes(configuration.torrents, configuration.peers, configuration.seed);
-    let population = Population::of(&sizes, configuration.seed);
+    let population = Population::of(&sizes, configuration.seed).leechers_alone(configuration.leechers);
     let Configuration { connects, announces, scrapes, bad_ids, want, seed, .. } = *configuration;
     let all = [0, 1, 0];
     let mut draw = Draw { population, random: seed ^ 0x5eed, weights: all, bad_ids: 0.0, want };

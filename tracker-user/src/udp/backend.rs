@@ -8,11 +8,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use crate::config::UdpBackend;
-use crate::udp::sys::mmsg::Mmsg;
-use crate::udp::sys::ring::Ring;
 use crate::udp::sys::ANSWER_BYTES;
 #[cfg(any(test, doc))]
 use crate::udp::sys::BATCH;
+use crate::udp::sys::mmsg::Mmsg;
+use crate::udp::sys::ring::Ring;
 
 /// A socket with buffers for [`BATCH`] requests and their answers.
 pub trait Backend {
@@ -252,7 +252,8 @@ mod tests {
             let (came, refused) = serve(kind, &server, echo, || {
                 let clients = [client("127.0.0.1:0"), client("127.0.0.2:0")];
                 for round in 0..20_u16 {
-                    let numbers = || (0..100_u16).map(|number| [round, number].map(u16::to_be_bytes).concat());
+                    let numbers =
+                        || (0..100_u16).map(|number| [round, number].map(u16::to_be_bytes).concat());
                     for packet in numbers() {
                         for (name, client) in clients.iter().enumerate() {
                             let mut packet = packet.clone();
@@ -320,7 +321,8 @@ mod tests {
             serve(kind, &server, answer, || {
                 let client = client("127.0.0.1:0");
                 let port = client.local_addr().expect("it is bound").port().to_be_bytes();
-                for (sent, seen) in [(1, 1), (2016, 2016), (REQUEST_BYTES, REQUEST_BYTES), (5000, REQUEST_BYTES), (0, 0)]
+                for (sent, seen) in
+                    [(1, 1), (2016, 2016), (REQUEST_BYTES, REQUEST_BYTES), (5000, REQUEST_BYTES), (0, 0)]
                 {
                     client.send_to(&vec![7; sent], address).expect("loopback takes it");
                     let mut buffer = [0; 16];
@@ -373,7 +375,9 @@ mod tests {
             let (came, _) = serve(kind, &server, echo, || {
                 client.send_to(b"last", address).expect("loopback takes it");
                 let mut buffer = [0; 16];
-                while client.recv_from(&mut buffer).map(|(len, _)| &buffer[..len]).expect("an answer") != b"last" {}
+                while client.recv_from(&mut buffer).map(|(len, _)| &buffer[..len]).expect("an answer")
+                    != b"last"
+                {}
             });
             assert!(came >= 1);
         }

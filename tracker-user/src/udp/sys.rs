@@ -82,7 +82,6 @@ pub fn coarse_monotonic_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@
 //! - `configuration`: `config check` and `config print`.
 
 mod access;
+mod backends;
 mod block;
 #[cfg(feature = "xdp")]
 mod blocked_in_kernel;

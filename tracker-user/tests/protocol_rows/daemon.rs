@@ -52,6 +52,14 @@ pub(crate) fn on_loopback(setup: &Setup) -> Running {
     in_own_namespace(configuration, setup)
 }
 
+/// The same, by io_uring.
+pub(crate) fn on_loopback_with_io_uring(setup: &Setup) -> Running {
+    let configuration = Configuration::sockets(&["127.0.0.1:0", "[::1]:0"]).with_backend("io_uring");
+    let running = in_own_namespace(configuration, setup);
+    assert!(!running.daemon.log().contains("io_uring"), "it fell back: {}", running.daemon.log());
+    running
+}
+
 /// Generic XDP on `lo`, in a namespace.
 #[cfg(feature = "xdp")]
 pub(crate) fn on_loopback_with_generic_xdp(setup: &Setup) -> Running {

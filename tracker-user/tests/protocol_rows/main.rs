@@ -43,6 +43,14 @@ fn rows_hold_over_loopback_sockets() {
 }
 
 #[test]
+fn rows_hold_over_loopback_sockets_with_io_uring() {
+    if must_skip(&[Requirement::Root, Requirement::IoUring]) {
+        return;
+    }
+    check_all(&rows::all(), daemon::on_loopback_with_io_uring);
+}
+
+#[test]
 fn ipv4_rows_hold_over_loopback_sockets_without_any_privilege() {
     check_all(&rows::all(), daemon::on_loopback_unprivileged);
 }

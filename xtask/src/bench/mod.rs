@@ -1,6 +1,6 @@
 //! `cargo xtask bench …` and `cargo xtask stress`: builds what is measured, and leaves the rest to tracker-bench.
 //!
-//! The figures of the whole `bench udp`, `bench http` and `bench ws` are written to docs/benchmarks as Markdown and JSON; those of some of
+//! The figures of the whole `bench udp`, `bench sockets`, `bench http` and `bench ws` are written to docs/benchmarks as Markdown and JSON; those of some of
 //! their cases only when `--output` says where.
 
 use std::ffi::OsString;
@@ -18,8 +18,10 @@ use crate::{build_ebpf, paths};
 pub(crate) enum Bench {
     /// CPU time per connect, answered by XDP and by sockets, side by side under the same load
     Connect(Flags),
-    /// What answers cost in the kernel, beside the floor and a reference; the writer, memory, a flood, ordinary clients
+    /// What answers cost in the kernel, beside the floor and a reference; the writer, memory, a flood
     Udp(Flags),
+    /// Trackers under ordinary clients over UDP: ours by XDP and sockets, aquatic_udp, opentracker, and a server that does nothing
+    Sockets(Flags),
     /// Requests per CPU second over HTTP and HTTPS, beside a bare hyper server, opentracker and aquatic_http; memory of idle connections
     Http(Flags),
     /// WebTorrent's messages per CPU second over WebSocket, plain and with TLS, beside aquatic_ws; memory
@@ -46,9 +48,12 @@ impl Flags {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Connect(flags) => build()?.arg("connect").args(programs()).args(&flags.flags).run(),
-        Bench::Udp(flags) => documented(build()?.arg("udp").args(lab()), flags),
-        Bench::Http(flags) => documented(build()?.arg("http"), flags),
-        Bench::Ws(flags) => documented(build()?.arg("ws"), flags),
+        Bench::Udp(flags) => documented(build()?.arg("udp").args(lab()).args(&flags.flags), flags),
+        Bench::Sockets(flags) => {
+            documented(build()?.arg("sockets").args(programs()).args(&flags.flags), flags)
+        }
+        Bench::Http(flags) => documented(build()?.arg("http").args(programs()).args(&flags.flags), flags),
+        Bench::Ws(flags) => documented(build()?.arg("ws").args(programs()).args(&flags.flags), flags),
         Bench::Setup => {
             install_aquatic()?;
             install_opentracker()
@@ -57,8 +62,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 }
 
 /// What is measured as a whole goes into the documentation.
-fn documented(bench: Step, flags: &Flags) -> Result<()> {
-    let step = bench.args(programs()).args(&flags.flags);
+fn documented(step: Step, flags: &Flags) -> Result<()> {
     let whole = !flags.have("--only") && !flags.have("--output") && !flags.have("--help");
     match whole {
         true => step.arg("--output").arg(paths::workspace().join("docs/benchmarks")).run(),
@@ -92,11 +96,13 @@ fn programs() -> [String; 4] {
     ["--tracker".to_owned(), release("tracker-user"), "--load".to_owned(), release("tracker-load")]
 }
 
-/// aquatic_udp as its own documentation says, without io_uring: that way it takes any kernel, and was not slower here. aquatic_http and
-/// aquatic_ws without their metrics, whose version there current compilers refuse.
+/// aquatic_udp with io_uring, which it uses when it is told to. aquatic_http and aquatic_ws without their metrics, whose version there current compilers refuse.
 fn install_aquatic() -> Result<()> {
-    let trackers =
-        [("aquatic_udp", None), ("aquatic_http", Some("mimalloc")), ("aquatic_ws", Some("mimalloc"))];
+    let trackers = [
+        ("aquatic_udp", Some("io-uring")),
+        ("aquatic_http", Some("mimalloc")),
+        ("aquatic_ws", Some("mimalloc")),
+    ];
     for (name, features) in trackers {
         let install = ["install", name, "--version", "0.9.0", "--no-default-features", "--locked"];
         let step = Step::new("cargo").clean().args(install);

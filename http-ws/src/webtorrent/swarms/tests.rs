@@ -216,7 +216,8 @@ fn nobody_joins_who_is_too_many_or_denied_but_who_is_there_goes_on() {
 fn last_who_leaves_is_told_what_a_scrape_says() {
     let swarms = Swarms::new(10);
     let say = |kind, seeder| {
-        let announcement = Announcement { info_hash: id(1), peer: id(1), connection: connection(1), kind, seeder };
+        let announcement =
+            Announcement { info_hash: id(1), peer: id(1), connection: connection(1), kind, seeder };
         swarms.announce(&announcement, 0, &mut Random::new(1), &mut Vec::new(), |_| true)
     };
     assert_eq!(say(AnnounceKind::Started, false), Ok(Counts { complete: 0, incomplete: 1, downloaded: 0 }));

@@ -15,6 +15,8 @@ use crate::udp::backend::Backend;
 /// A socket, and buffers for [`BATCH`] requests and their answers.
 pub struct Mmsg<'a> {
     socket: BorrowedFd<'a>,
+    /// Several requests came together the last time, and no more than were taken.
+    busy: bool,
     requests: Box<[[u8; REQUEST_BYTES]]>,
     answers: Box<[[u8; ANSWER_BYTES]]>,
     names: Box<[libc::sockaddr_storage]>,
@@ -39,6 +41,7 @@ impl<'a> Mmsg<'a> {
     pub fn new(socket: BorrowedFd<'a>) -> Self {
         Self {
             socket,
+            busy: false,
             requests: vec![[0; REQUEST_BYTES]; BATCH].into_boxed_slice(),
             answers: vec![[0; ANSWER_BYTES]; BATCH].into_boxed_slice(),
             names: vec![zeroed_name(); BATCH].into_boxed_slice(),
@@ -50,10 +53,8 @@ impl<'a> Mmsg<'a> {
             answer_lengths: vec![0; BATCH].into_boxed_slice(),
         }
     }
-}
 
-impl Backend for Mmsg<'_> {
-    fn receive(&mut self) -> io::Result<usize> {
+    fn receive_with(&mut self, flags: libc::c_int) -> io::Result<usize> {
         for i in 0..BATCH {
             self.vectors[i] =
                 libc::iovec { iov_base: self.requests[i].as_mut_ptr().cast(), iov_len: REQUEST_BYTES };
@@ -74,7 +75,7 @@ impl Backend for Mmsg<'_> {
                 self.socket.as_raw_fd(),
                 self.headers.as_mut_ptr(),
                 BATCH as libc::c_uint,
-                libc::MSG_WAITFORONE,
+                flags,
                 std::ptr::null_mut(),
             )
         };
@@ -87,7 +88,23 @@ impl Backend for Mmsg<'_> {
                 local: local_of(&self.headers[i].msg_hdr),
             };
         }
+        self.busy = (2..BATCH).contains(&count);
         Ok(count)
+    }
+}
+
+impl Backend for Mmsg<'_> {
+    fn receive(&mut self) -> io::Result<usize> {
+        if self.busy {
+            // Others that wait for this CPU first, such as the kernel's thread that receives from the network: a sleeper would be woken by the
+            // first packet, in the middle of that thread's work, and again by the next one.
+            std::thread::yield_now();
+            match self.receive_with(libc::MSG_DONTWAIT) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                received => return received,
+            }
+        }
+        self.receive_with(libc::MSG_WAITFORONE)
     }
 
     fn request(&mut self, i: usize) -> Option<(&[u8], SocketAddr, &mut [u8; ANSWER_BYTES])> {

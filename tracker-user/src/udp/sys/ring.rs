@@ -224,21 +224,30 @@ impl Backend for Ring<'_> {
             if len == 0 {
                 continue;
             }
-            self.vectors[i] = libc::iovec { iov_base: self.answers[i].as_mut_ptr().cast(), iov_len: len };
-            let controllen = write_control(&mut self.controls[i], &local);
-            let header = &mut self.headers[i];
-            header.msg_name = (&raw mut self.names[i]).cast();
-            header.msg_namelen = write_name(&mut self.names[i], source);
-            header.msg_iov = &raw mut self.vectors[i];
-            header.msg_iovlen = 1;
-            header.msg_control =
-                if controllen == 0 { std::ptr::null_mut() } else { self.controls[i].0.as_mut_ptr().cast() };
-            header.msg_controllen = controllen;
-            let send = opcode::SendMsg::new(SOCKET, &raw const self.headers[i])
-                .flags(libc::MSG_DONTWAIT as u32)
-                .build()
-                .flags(squeue::Flags::SKIP_SUCCESS)
-                .user_data(REFUSED);
+            let namelen = write_name(&mut self.names[i], source);
+            let send = match write_control(&mut self.controls[i], &local) {
+                // Without control messages there is less to copy.
+                0 => opcode::Send::new(SOCKET, self.answers[i].as_ptr(), len as u32)
+                    .flags(libc::MSG_DONTWAIT)
+                    .dest_addr((&raw const self.names[i]).cast())
+                    .dest_addr_len(namelen)
+                    .build(),
+                controllen => {
+                    self.vectors[i] =
+                        libc::iovec { iov_base: self.answers[i].as_mut_ptr().cast(), iov_len: len };
+                    let header = &mut self.headers[i];
+                    header.msg_name = (&raw mut self.names[i]).cast();
+                    header.msg_namelen = namelen;
+                    header.msg_iov = &raw mut self.vectors[i];
+                    header.msg_iovlen = 1;
+                    header.msg_control = self.controls[i].0.as_mut_ptr().cast();
+                    header.msg_controllen = controllen;
+                    opcode::SendMsg::new(SOCKET, &raw const self.headers[i])
+                        .flags(libc::MSG_DONTWAIT as u32)
+                        .build()
+                }
+            };
+            let send = send.flags(squeue::Flags::SKIP_SUCCESS).user_data(REFUSED);
             self.push(&send)?;
         }
         Ok(std::mem::take(&mut self.refused))
@@ -249,7 +258,8 @@ impl Drop for Ring<'_> {
     /// Ends the receiving request: until then the kernel may write to the buffers.
     fn drop(&mut self) {
         if self.receives {
-            let _ended_already = self.ring.submitter().register_sync_cancel(Some(FAREWELL), CancelBuilder::any());
+            let _ended_already =
+                self.ring.submitter().register_sync_cancel(Some(FAREWELL), CancelBuilder::any());
         }
         for _attempt in 0..4 {
             if !self.receives {
@@ -275,7 +285,8 @@ struct Buffers {
 }
 
 const ENTRIES_BYTES: usize = 4096;
-const _: () = assert!(BUFFERS as usize * size_of::<BufRingEntry>() <= ENTRIES_BYTES && BUFFERS.is_power_of_two());
+const _: () =
+    assert!(BUFFERS as usize * size_of::<BufRingEntry>() <= ENTRIES_BYTES && BUFFERS.is_power_of_two());
 const _: () = assert!(BUFFER_BYTES.is_multiple_of(align_of::<Control>()));
 
 impl Buffers {
@@ -343,7 +354,11 @@ impl Buffers {
         let bytes = parts.name_data();
         // SAFETY: a `sockaddr_storage` is longer than NAME_BYTES, which bounds what is copied; any bytes are one.
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut name).cast(), bytes.len().min(NAME_BYTES));
+            std::ptr::copy_nonoverlapping(
+                bytes.as_ptr(),
+                (&raw mut name).cast(),
+                bytes.len().min(NAME_BYTES),
+            );
         }
         taken.source = source_of(&name);
         let mut header = empty_header();
@@ -384,7 +399,11 @@ fn write_name(name: &mut libc::sockaddr_storage, address: SocketAddr) -> libc::s
     let address = socket2::SockAddr::from(address);
     // SAFETY: a `sockaddr_storage` is as long as every address; socket2 says how much of its own is one.
     unsafe {
-        std::ptr::copy_nonoverlapping(address.as_ptr().cast::<u8>(), (&raw mut *name).cast(), address.len() as usize);
+        std::ptr::copy_nonoverlapping(
+            address.as_ptr().cast::<u8>(),
+            (&raw mut *name).cast(),
+            address.len() as usize,
+        );
     }
     address.len()
 }
