@@ -26,6 +26,12 @@ impl TableReader {
         in_one_index(&self.memory.as_ref(), |memory| table::announce_both(memory, query, out))
     }
 
+    /// Fetches what answers to announces of these torrents need, so that they are waited for together: see [`table::expect`].
+    pub fn expect(&self, wanted: [Option<&InfoHash>; table::TOGETHER as usize]) {
+        let wanted = wanted.map(|info_hash| info_hash.map(table::layout::hash_words));
+        table::expect(&self.memory.as_ref(), &mut table::Workspace::default(), &wanted);
+    }
+
     /// Answers a scrape: see [`table::scrape`].
     pub fn scrape(&self, info_hash: &InfoHash) -> ScrapeCounts {
         in_one_index(&self.memory.as_ref(), |memory| table::scrape(memory, info_hash))

@@ -62,6 +62,14 @@ impl Handled {
     }
 }
 
+/// The torrent of a request that looks like an announce. Whether it is to be answered is seen later; this serves
+/// [`TableReader::expect`] alone.
+pub fn announced(request: &[u8]) -> Option<&InfoHash> {
+    let request = request.first_chunk::<ANNOUNCE_LEN>()?;
+    let is_announce = request[8..12] == ACTION_ANNOUNCE.to_be_bytes();
+    request[HEADER_LEN..].first_chunk::<INFO_HASH_LEN>().filter(|_| is_announce)
+}
+
 /// Answers a request: the answer into `out`, which has [`ANSWER_ROOM`].
 ///
 /// `sketches` are what the calling thread has counted for the rate limits of sources.

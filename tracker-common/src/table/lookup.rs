@@ -1,7 +1,9 @@
 //! From an info hash to a consistent copy of its torrent.
 
-use super::layout::{BUCKET_SLOTS, Place, Torrent, slot, slot_fingerprint, slot_torrent, torrent_version};
-use super::{Record, TableMemory, Workspace};
+use super::layout::{
+    BUCKET_SLOTS, ListName, Place, Torrent, slot, slot_fingerprint, slot_torrent, torrent_version,
+};
+use super::{Family, Record, TableMemory, Workspace};
 use crate::siphash::siphash_1_3_words;
 
 /// What a look-up found.
@@ -126,6 +128,44 @@ impl Workspace {
         };
         if self.lookup == Lookup::Unknown as u32 {
             find(memory, self, wanted);
+        }
+    }
+}
+
+/// Asks for what [`announce`](super::announce) is going to read of up to [`TOGETHER`] torrents: their buckets, records and the roots of their
+/// lists. Whatever the writer does meanwhile, this changes no answer, only how long one waits for it.
+pub fn expect<M: TableMemory>(
+    memory: &M,
+    work: &mut Workspace,
+    wanted: &[Option<[u64; 3]>; TOGETHER as usize],
+) {
+    for (index, wanted) in wanted.iter().enumerate() {
+        work.place(memory, index, *wanted);
+    }
+    work.touch_buckets(memory);
+    work.look_into_buckets(memory);
+    work.touch_records(memory);
+    work.touch_roots(memory);
+}
+
+impl Workspace {
+    /// Asks for the roots of their lists of IPv4 peers.
+    #[inline(never)]
+    fn touch_roots<M: TableMemory>(&self, memory: &M) {
+        for number in self.places {
+            if number != 0
+                && let Some(record) = memory.record(number as u32)
+            {
+                let torrent = Torrent::from_words(&core::array::from_fn(|index| record.word(index)));
+                for seeders in [false, true] {
+                    let root = torrent.list(ListName::of(Family::V4, seeders)).root;
+                    if root != 0
+                        && let Some(root) = memory.record(root)
+                    {
+                        root.word(0);
+                    }
+                }
+            }
         }
     }
 }

@@ -40,7 +40,7 @@ mod work;
 
 pub use both::{BothPeers, FoundBoth, MAX_PEERS_OF_BOTH, announce_both};
 pub use family::{Peer6, PeerFamily, Peers4, Peers6};
-pub use lookup::{Lookup, TOGETHER, find};
+pub use lookup::{Lookup, TOGETHER, expect, find};
 pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, pick, scrape, settle};
 pub use room::{Buffer, Room, SPARE};
 pub(crate) use work::Announced;

@@ -59,20 +59,26 @@ fn bind(address: SocketAddr, workers: usize, buffer_bytes: u32) -> anyhow::Resul
         .and_then(|socket| socket.bind(&address.into()).map(|()| socket))
         .map_err(|error| explain(address, error))?;
     let address = probe.local_addr()?.as_socket().context("a UDP socket has an Internet address")?;
-    // The port is ours alone; from now on it may be shared. The probe keeps it until the workers' sockets have it.
-    probe.set_reuse_port(true)?;
     let mut sockets = Vec::with_capacity(workers);
-    for _ in 0..workers {
-        let socket = socket(address, true).map_err(|error| explain(address, error))?;
-        socket.bind(&address.into()).map_err(|error| explain(address, error))?;
-        prepare(&socket, address).with_context(|| format!("udp {address}: socket options"))?;
+    if workers == 1 {
+        // It needn't share, and the kernel needn't choose.
+        sockets.push(probe);
+    } else {
+        // The port is ours alone; from now on it may be shared. The probe keeps it until the workers' sockets have it.
+        probe.set_reuse_port(true)?;
+        for _ in 0..workers {
+            let socket = socket(address, true).map_err(|error| explain(address, error))?;
+            socket.bind(&address.into()).map_err(|error| explain(address, error))?;
+            sockets.push(socket);
+        }
+    }
+    for (number, socket) in sockets.iter().enumerate() {
+        prepare(socket, address).with_context(|| format!("udp {address}: socket options"))?;
         // The configuration holds no more than an i32.
         if let Some(bytes) = i32::try_from(buffer_bytes).ok().filter(|bytes| *bytes > 0) {
-            enlarge(&socket, address, bytes, sockets.is_empty());
+            enlarge(socket, address, bytes, number == 0);
         }
-        sockets.push(socket);
     }
-    drop(probe);
     Ok(Bound { address, sockets })
 }
 

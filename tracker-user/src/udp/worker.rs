@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +21,7 @@ use tracker_common::sketch::Sketches;
 use tracker_common::verdict::Verdict;
 use tracker_core::policy::Policy;
 use tracker_core::queue::EventSink;
-use tracker_core::udp::{Context, handle};
+use tracker_core::udp::{Context, announced, handle};
 use tracker_core::{Random, SharedLists, TableReader};
 
 use crate::daemon::Event;
@@ -152,6 +153,9 @@ fn answer(context: &WorkerContext, mut batch: impl Backend, mut random: Random) 
         let now_ns = sys::coarse_monotonic_ns();
         let mut emitted = false;
         for i in 0..count {
+            if i % AHEAD == 0 {
+                look_ahead(&mut batch, i..count, &context.table);
+            }
             let Some((request, source, out)) = batch.request(i) else { continue };
             let surroundings = Context {
                 table: &context.table,
@@ -181,6 +185,20 @@ fn answer(context: &WorkerContext, mut batch: impl Backend, mut random: Random) 
         }
     }
     Ok(())
+}
+
+/// Announces that are looked at together before they are answered.
+const AHEAD: usize = tracker_common::table::TOGETHER as usize;
+
+/// Most of what an announce costs here is waiting for memory; several wait together.
+fn look_ahead(batch: &mut impl Backend, range: Range<usize>, table: &TableReader) {
+    let mut info_hashes = [None; AHEAD];
+    for (info_hash, i) in info_hashes.iter_mut().zip(range) {
+        *info_hash = batch.request(i).and_then(|(request, ..)| announced(request)).copied();
+    }
+    if info_hashes.iter().flatten().count() > 1 {
+        table.expect(info_hashes.each_ref().map(Option::as_ref));
+    }
 }
 
 /// The receive timeout, a signal, and memory that the kernel is short of right now.
