@@ -4,6 +4,7 @@
 //! - [`writer`]: the writer's time and the table's memory.
 //! - [`flood`]: more offered than can be answered.
 //! - [`sockets`]: trackers under ordinary clients over UDP, aquatic_udp and opentracker among them.
+//! - [`instructions`]: how many a request takes, for CI.
 //! - [`http`]: trackers over HTTP and HTTPS, opentracker and aquatic_http among them; [`ws`]: trackers of WebTorrent, beside aquatic_ws;
 //!   [`server`], [`load`], [`certificate`], [`crowds`]: what both need; [`programs`]: where they are.
 //! - [`cable`]: namespaces and a veth pair; [`station`]: a program on one; [`drive`]: the generator, one round.
@@ -20,6 +21,7 @@ mod crowds;
 mod drive;
 mod flood;
 mod http;
+mod instructions;
 mod kernel;
 mod laboratory;
 mod load;
@@ -56,6 +58,8 @@ enum Command {
     Udp(udp::Flags),
     /// Trackers under ordinary clients over UDP: ours in all its ways, aquatic_udp, opentracker, and a server that does nothing
     Sockets(sockets::Flags),
+    /// Instructions of each hot path, a request
+    Instructions(instructions::Flags),
     /// What a connect costs with ordinary clients, answered by XDP and by sockets
     Connect(sockets::ConnectFlags),
     /// What a request costs over HTTP and HTTPS, beside a bare hyper server, opentracker and aquatic_http; memory of idle connections
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         Command::Udp(flags) => udp::run(&flags),
         Command::Sockets(flags) => sockets::run(&flags),
         Command::Null(flags) => sockets::null::run(&flags),
+        Command::Instructions(flags) => instructions::run(&flags),
         Command::Connect(flags) => sockets::connect(&flags),
         Command::Http(flags) => http::run(&flags),
         Command::Ws(flags) => ws::run(&flags),

@@ -26,6 +26,8 @@ pub(crate) enum Bench {
     Http(Flags),
     /// WebTorrent's messages per CPU second over WebSocket, plain and with TLS, beside aquatic_ws; memory
     Ws(Flags),
+    /// Instructions of each hot path, a request; `--write tracker-bench/instructions.json` writes down what tests compare with
+    Instructions(Flags),
     /// Install the trackers that are measured beside ours when they are there: aquatic_udp, aquatic_http, aquatic_ws and, from Debian,
     /// opentracker
     Setup,
@@ -54,6 +56,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         }
         Bench::Http(flags) => documented(build()?.arg("http").args(programs()).args(&flags.flags), flags),
         Bench::Ws(flags) => documented(build()?.arg("ws").args(programs()).args(&flags.flags), flags),
+        Bench::Instructions(flags) => bench_alone()?.arg("instructions").args(&flags.flags).run(),
         Bench::Setup => {
             install_aquatic()?;
             install_opentracker()
@@ -81,6 +84,19 @@ fn build() -> Result<Step> {
     build_daemon()?;
     let packages = ["--package", "tracker-bench", "--package", "tracker-load"];
     cargo().args(["build", "--release", "--locked"]).args(packages).run()?;
+    Ok(Step::new(release("tracker-bench")))
+}
+
+/// Compares the instructions of each hot path with those that were written down.
+pub(crate) fn check_instructions() -> Result<()> {
+    let file = paths::workspace().join("tracker-bench/instructions.json");
+    bench_alone()?.args(["instructions", "--check"]).arg(file).run()
+}
+
+/// tracker-bench, without what it measures.
+fn bench_alone() -> Result<Step> {
+    build_ebpf::run(&build_ebpf::Flags::default())?;
+    cargo().args(["build", "--release", "--locked", "--package", "tracker-bench"]).run()?;
     Ok(Step::new(release("tracker-bench")))
 }
 

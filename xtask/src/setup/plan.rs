@@ -11,8 +11,8 @@ const COMPILER: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
 /// What bpf-linker links against. Polly and zstd are named by `llvm-config --libs` though nothing of them is used.
 const LINKER_LIBRARIES: &[&str] = &["gcc", "libc6-dev", "llvm-22-dev", "libpolly-22-dev", "libzstd-dev"];
 
-/// Real clients (libtorrent by way of Python), a browser, a reverse proxy, what makes certificates, and what makes namespaces and links and runs
-/// programs in them.
+/// Real clients (libtorrent by way of Python), a browser, a reverse proxy, what makes certificates, what counts instructions, and what makes namespaces
+/// and links and runs programs in them.
 const TEST_TOOLS: &[&str] = &[
     "aria2",
     "chromium",
@@ -30,6 +30,7 @@ const TEST_TOOLS: &[&str] = &[
     "transmission-cli",
     "transmission-daemon",
     "util-linux",
+    "valgrind",
     "zstd",
 ];
 

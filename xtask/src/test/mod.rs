@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that can be tested here, and a count of what could not.
 //!
 //! Tests that need root, BPF or a real client say so and write one line to the file that TRACKER_SKIP_LOG names
-//! when they are skipped; with `CI=true` a skip is a failure. Last come the rows of docs/protocol.md that no test names.
+//! when they are skipped; with `CI=true` a skip is a failure. Then the instructions of the hot paths are compared with those that were written
+//! down. Last come the rows of docs/protocol.md that no test names.
 //! The very last line is `N passed, N failed, N skipped`.
 
 mod rows;
@@ -16,7 +17,7 @@ use clap::Args;
 
 use crate::run::cargo;
 use crate::step::Step;
-use crate::{build_ebpf, paths, setup};
+use crate::{bench, build_ebpf, paths, setup};
 use tally::Tally;
 
 /// Flags of `test`.
@@ -61,6 +62,15 @@ fn run_all(flags: &Flags) -> Result<Tally> {
     cargo().args(["build", "--locked", "--package", "tracker-user", "--no-default-features"]).run()?;
     test(&["--workspace"])?;
 
+    if flags.filter.is_empty() {
+        match bench::check_instructions() {
+            Ok(()) => tally.passed += 1,
+            Err(error) => {
+                println!("instructions a request: {error:#}");
+                tally.failed += 1;
+            }
+        }
+    }
     for skip in fs::read_to_string(&skip_log).unwrap_or_default().lines() {
         println!("{skip}");
         tally.skip();
