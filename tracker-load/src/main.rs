@@ -19,6 +19,7 @@ mod http;
 mod latency;
 mod memory;
 mod mix;
+mod options;
 mod popularity;
 mod population;
 mod report;

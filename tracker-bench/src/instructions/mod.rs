@@ -116,8 +116,10 @@ fn callgrind(path: &Named, requests: u32, functions: bool) -> Result<(u64, ByFun
 
 /// callgrind_annotate's list: `1,234 ( 5.67%)  file:function [object]`.
 fn annotated(out: &Path) -> Result<ByFunction> {
-    let output =
-        Command::new("callgrind_annotate").args(["--threshold=100", "--show-percs=no", "--auto=no"]).arg(out).output();
+    let output = Command::new("callgrind_annotate")
+        .args(["--threshold=100", "--show-percs=no", "--auto=no"])
+        .arg(out)
+        .output();
     let output = output.context("cannot start callgrind_annotate")?;
     ensure!(output.status.success(), "callgrind_annotate: {}", output.status);
     let mut by_function = ByFunction::new();
@@ -156,6 +158,7 @@ fn shares(few: &ByFunction, many: &ByFunction) -> Vec<(f64, String)> {
         .map(|(name, number)| (more(name, number) as f64 / sum.max(1) as f64, name.clone()))
         .collect();
     shares.sort_by(|one, other| other.0.total_cmp(&one.0));
+    shares.retain(|(share, _)| *share >= 0.01);
     shares.truncate(FUNCTIONS);
     shares
 }

@@ -17,6 +17,8 @@ pub(crate) enum Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Complete {
     pub(crate) body: Body,
+    /// Where the body begins.
+    pub(crate) body_at: usize,
     /// Bytes of header and body.
     pub(crate) len: usize,
     /// The server is going to close the connection.
@@ -67,7 +69,9 @@ pub(crate) fn judge(received: &[u8], ended: bool) -> Answer {
         None => return Answer::UntilEnd,
     };
     match body.get(..len) {
-        Some(body) => Answer::Complete(Complete { body: read(body), len: end + 4 + len, closes }),
+        Some(body) => {
+            Answer::Complete(Complete { body: read(body), body_at: end + 4, len: end + 4 + len, closes })
+        }
         None if ended => Answer::Wrong,
         None => Answer::Incomplete,
     }
@@ -143,7 +147,12 @@ mod tests {
             assert_eq!(judge(&whole[..len], false), Answer::Incomplete, "{len} bytes");
             assert_eq!(judge(&whole[..len], true), Answer::Wrong, "{len} bytes and the end");
         }
-        let expected = Complete { body: Body::Announced { peers: 2 }, len: whole.len(), closes: false };
+        let expected = Complete {
+            body: Body::Announced { peers: 2 },
+            body_at: whole.len() - BODY.len(),
+            len: whole.len(),
+            closes: false,
+        };
         assert_eq!(complete(&whole, false), expected);
         assert_eq!(complete(&[&whole, &b"HTTP"[..]].concat(), false), expected);
     }

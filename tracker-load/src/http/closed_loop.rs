@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::answer::{self, Answer, Body, Complete};
 use super::requests::Requests;
+use super::{LONGEST, LOST_AFTER};
 use crate::cpu_time::CpuTime;
 use crate::latency::Histogram;
 use crate::population::Population;
@@ -17,12 +18,6 @@ use crate::stream::tls::{Handshakes, Tls};
 use crate::stream::{Input, Received, Stream};
 use crate::sys::files;
 use crate::sys::poller::{Event, Poller};
-
-/// A request without an answer for so long is lost.
-const LOST_AFTER: Duration = Duration::from_secs(5);
-
-/// The longest answer, header included, that is taken.
-const LONGEST: usize = 16 << 10;
 
 /// Longest wait in one go; lost requests and the end of the run are looked at that often.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -1,9 +1,10 @@
 //! Announces over HTTP and HTTPS: [`closed_loop`] drives, [`requests`] writes and [`answer`] judges; [`idle`] holds connections
-//! open; [`report`] prints.
+//! open; [`report`] prints. [`mix`] has announces and scrapes, at a given rate if wanted, and looks at answers closely.
 
 mod answer;
 mod closed_loop;
 mod idle;
+pub(crate) mod mix;
 mod report;
 mod requests;
 
@@ -17,11 +18,19 @@ use crate::population::Population;
 use crate::seconds;
 use crate::stream::tls::Handshakes;
 
+/// A request without an answer for so long is lost.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// The longest answer, header included, that is taken.
+const LONGEST: usize = 16 << 10;
+
 /// What is done over HTTP.
 #[derive(Subcommand)]
 pub(crate) enum Http {
     /// Announces: first every peer of every torrent once, then random ones
     Announce(Announce),
+    /// Announces and scrapes together, in a closed or an open loop, with answers looked at closely
+    Mix(mix::Flags),
     /// Connections that do nothing, and what they cost
     Idle(Idle),
 }
@@ -105,6 +114,7 @@ pub(crate) struct Idle {
 
 pub(crate) fn run(what: &Http) -> Result<()> {
     match what {
+        Http::Mix(flags) => mix::run(flags)?,
         Http::Announce(flags) => {
             let load = closed_loop::Load {
                 target: flags.swarms.target,

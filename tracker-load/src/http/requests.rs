@@ -36,6 +36,14 @@ impl Requests {
         into.extend_from_slice(b"&compact=1&no_peer_id=1&supportcrypto=1&redundant=0");
         into.extend_from_slice(&self.tail);
     }
+
+    /// The scrape of a torrent, in place of what `into` held.
+    pub(crate) fn scrape(&self, info_hash: &[u8; 20], into: &mut Vec<u8>) {
+        into.clear();
+        into.extend_from_slice(b"GET /scrape?info_hash=");
+        escape(info_hash, into);
+        into.extend_from_slice(&self.tail);
+    }
 }
 
 fn number(number: u32, into: &mut Vec<u8>) {

@@ -1,6 +1,5 @@
 //! When the next request is due, and which: the loop over all sockets.
 
-use std::io::{self, IsTerminal as _};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -10,18 +9,14 @@ use super::LOST_AFTER;
 use super::client::{Client, Due};
 use super::configuration::Configuration;
 use super::outcome::{Kind, Outcome};
+use super::pace::{Pace, Progress};
 use super::verdict::{Asked, Expected};
-use crate::cpu_time::CpuTime;
-use crate::popularity::Popularity;
 use crate::population::{Population, splitmix};
 use crate::requests::Request;
 use crate::sys::datagrams::{self, BATCH, Received};
 
 /// Longest wait in one go; lost requests and the end of the run are looked at that often.
 const PATIENCE: Duration = Duration::from_millis(20);
-
-/// Between two lines of progress.
-const PROGRESS: Duration = Duration::from_secs(1);
 
 /// What requests are drawn from.
 struct Draw {
@@ -33,17 +28,10 @@ struct Draw {
     want: i32,
 }
 
-/// When requests are due.
-enum Pace {
-    /// As soon as there is room.
-    Closed,
-    /// One at these times.
-    Open { next: Instant, every: Duration },
-}
-
 /// The run: everybody once, the warm-up, the measured time.
 pub(super) fn run(configuration: &Configuration) -> Result<Outcome> {
-    let sources = configuration.sources()?;
+    let common = configuration.common();
+    let sources = common.sources()?;
     let mut clients = (0..configuration.sockets)
         .map(|number| {
             let source = sources[number as usize % sources.len()];
@@ -57,9 +45,7 @@ pub(super) fn run(configuration: &Configuration) -> Result<Outcome> {
     used.dedup();
     let expected =
         Expected { sources: used, ipv6: configuration.target.is_ipv6(), shared: configuration.shared };
-    let popularity: Popularity = configuration.popularity.parse().map_err(anyhow::Error::msg)?;
-    let sizes = popularity.sizes(configuration.torrents, configuration.peers, configuration.seed);
-    let population = Population::of(&sizes, configuration.seed).leechers_alone(configuration.leechers);
+    let population = common.population()?;
     let Configuration { connects, announces, scrapes, bad_ids, want, seed, .. } = *configuration;
     let all = [0, 1, 0];
     let mut draw = Draw { population, random: seed ^ 0x5eed, weights: all, bad_ids: 0.0, want };
@@ -76,23 +62,19 @@ pub(super) fn run(configuration: &Configuration) -> Result<Outcome> {
     }
     draw.weights = [connects, announces, scrapes];
     draw.bad_ids = bad_ids;
-    let pace = |now: Instant| match configuration.is_open() {
-        true => Pace::Open { next: now, every: Duration::from_secs_f64(1.0 / configuration.rate) },
-        false => Pace::Closed,
-    };
     let time = |seconds: f64| Duration::from_secs_f64(seconds);
     let warmup = Part { time: time(configuration.warmup), until_announced: false, what: "warming up" };
-    drive(&mut clients, &expected, &mut draw, pace(Instant::now()), warmup, &mut outcome)?;
+    drive(&mut clients, &expected, &mut draw, Pace::at(common.rate), warmup, &mut outcome)?;
 
     // Faults count from the first answer on, everything else from here.
     let mut measured = Outcome { faults: outcome.faults, ..Outcome::new() };
-    let cpu = || configuration.cpu_of.iter().map(|pid| CpuTime::of(*pid)).collect::<Result<Vec<_>>>();
-    let before = cpu()?;
+    let before = common.cpu_times()?;
     let start = Instant::now();
     let part = Part { time: time(configuration.seconds), until_announced: false, what: "measuring" };
-    drive(&mut clients, &expected, &mut draw, pace(start), part, &mut measured)?;
+    drive(&mut clients, &expected, &mut draw, Pace::at(common.rate), part, &mut measured)?;
     measured.time = start.elapsed();
-    measured.cpu = cpu()?.into_iter().zip(&before).map(|(now, before)| now.since(before)).collect();
+    measured.cpu =
+        common.cpu_times()?.into_iter().zip(&before).map(|(now, before)| now.since(before)).collect();
     Ok(measured)
 }
 
@@ -115,9 +97,8 @@ fn drive(
     let start = Instant::now();
     let end = start + part.time;
     let (mut received, mut seen) = (Received::new(), Vec::new());
-    let (mut next_check, mut next_progress) = (start + PATIENCE, start + PROGRESS);
-    let is_watched = io::stderr().is_terminal();
-    let answers_before = outcome.answers();
+    let mut next_check = start + PATIENCE;
+    let mut progress = Progress::new(part.what, outcome.answers());
     let mut batch = Vec::with_capacity(BATCH);
     let mut turn = 0;
     loop {
@@ -137,25 +118,14 @@ fn drive(
         if now >= end
             || part.until_announced && !draw.population.is_incomplete() && all_quiet(clients, now, end)
         {
-            if let Pace::Open { next, .. } = pace {
-                outcome.behind = now.saturating_duration_since(next);
-            }
+            outcome.behind = pace.behind(now);
             return Ok(());
         }
         if now >= next_check {
             next_check = now + PATIENCE;
             clients.iter_mut().for_each(|client| client.give_up_lost(now, outcome));
         }
-        if is_watched && now >= next_progress {
-            next_progress = now + PROGRESS;
-            let answers = outcome.answers() - answers_before;
-            eprintln!(
-                "{}: {} answers, {:.0}/s",
-                part.what,
-                answers,
-                answers as f64 / (now - start).as_secs_f64()
-            );
-        }
+        progress.tell(now, outcome.answers());
         if idle {
             let due = pace.next().map_or(end, |next| next.min(end));
             let wait = due.saturating_duration_since(now).min(PATIENCE);
@@ -169,29 +139,6 @@ fn drive(
 /// Everybody has announced; a moment more for the answers.
 fn all_quiet(clients: &[Client], now: Instant, end: Instant) -> bool {
     clients.iter().all(Client::is_quiet) || now >= end
-}
-
-impl Pace {
-    /// When the request behind `others` that are about to be sent is due; none if not yet.
-    fn due(&self, others: usize, now: Instant) -> Option<Instant> {
-        match self {
-            Self::Closed => Some(now),
-            Self::Open { next, every } => Some(*next + *every * others as u32).filter(|due| *due <= now),
-        }
-    }
-
-    fn sent(&mut self, count: usize) {
-        if let Self::Open { next, every } = self {
-            *next += *every * count as u32;
-        }
-    }
-
-    fn next(&self) -> Option<Instant> {
-        match self {
-            Self::Closed => None,
-            Self::Open { next, .. } => Some(*next),
-        }
-    }
 }
 
 impl Draw {

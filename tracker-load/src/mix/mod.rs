@@ -1,8 +1,8 @@
 //! `tracker-load udp mix`: connects, announces and scrapes together, as a public tracker gets them, in a closed or an open loop.
 //!
 //! - [`configuration`]: what is asked for, by flags or a file. [`client`]: a socket, its requests and the answers that belong to them.
-//!   [`drive`]: when the next request is due. [`verdict`]: what is wrong with an answer. [`outcome`]: what came of it; [`report`]: for people and
-//!   programs.
+//!   [`pace`]: when the next request is due; [`drive`]: the loop over all sockets. [`verdict`]: what is wrong with an answer. [`outcome`]: what came of it; [`report`], [`plot`]: for people and
+//!   programs. What is not UDP's own serves `http mix` and `ws mix`, too.
 //!
 //! In a **closed loop** a window of requests is in flight, and the next one is sent when an answer has come: it finds a tracker's speed. In an
 //! **open loop** (`--rate`) requests are due at fixed times, whatever the tracker does, and an answer's latency counts from when its request
@@ -13,15 +13,16 @@
 mod client;
 mod configuration;
 mod drive;
-mod outcome;
-mod report;
+pub(crate) mod outcome;
+pub(crate) mod pace;
+mod plot;
+pub(crate) mod report;
 #[cfg(test)]
 mod tests;
-mod verdict;
+pub(crate) mod verdict;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use configuration::Configuration;
 pub(crate) use configuration::Flags;
 
 /// Runs it, and reports; an error when an answer was wrong.
@@ -32,20 +33,8 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         return Ok(());
     }
     let outcome = drive::run(&configuration)?;
-    report::print(&configuration, &outcome, flags.json);
-    let faults = outcome.faults.total();
-    if faults > 0 {
-        bail!("{faults} answers were wrong");
-    }
-    Ok(())
+    report::finish(&configuration.common(), &configuration, &outcome, flags.json, flags.plot.as_deref())
 }
 
 /// How long a request may be without an answer before it is lost.
 const LOST_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
-
-impl Configuration {
-    /// Requests are due at fixed times.
-    fn is_open(&self) -> bool {
-        self.rate > 0.0
-    }
-}

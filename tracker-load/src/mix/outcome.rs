@@ -36,7 +36,7 @@ pub(crate) struct OfKind {
     pub(crate) answers: u64,
     /// Error packets to requests that were in order.
     pub(crate) errors: u64,
-    /// Without an answer within a second.
+    /// Without an answer for too long.
     pub(crate) lost: u64,
     pub(crate) latency: Histogram,
 }
@@ -65,6 +65,8 @@ pub(crate) struct Outcome {
     pub(crate) of_kind: [OfKind; Kind::ALL.len()],
     /// Answers that came after their request was given up.
     pub(crate) late: u64,
+    /// Connections that ended before their answer had come, where there are connections.
+    pub(crate) broken: u64,
     pub(crate) faults: Faults,
     /// Peers in all answers.
     pub(crate) peers: u64,
@@ -80,6 +82,7 @@ impl Outcome {
             time: Duration::ZERO,
             of_kind: std::array::from_fn(|_| of_kind()),
             late: 0,
+            broken: 0,
             faults: Faults::default(),
             peers: 0,
             behind: Duration::ZERO,

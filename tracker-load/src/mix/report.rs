@@ -1,21 +1,42 @@
 //! The outcome, for people and for programs.
 
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::configuration::Configuration;
 use super::outcome::{Kind, OfKind, Outcome};
+use super::plot;
 use super::verdict::Fault;
 use crate::memory::Memory;
+use crate::options::Common;
 
 /// Which latencies are told, with their names.
 const QUANTILES: [(&str, f64); 6] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
 
-pub(super) fn print(configuration: &Configuration, outcome: &Outcome, as_json: bool) {
+/// Tells what came of it; an error when an answer was wrong.
+pub(crate) fn finish(
+    common: &Common<'_>,
+    configuration: &impl Serialize,
+    outcome: &Outcome,
+    as_json: bool,
+    plot: Option<&Path>,
+) -> Result<()> {
     if as_json {
         println!("{}", to_json(configuration, outcome));
     } else {
-        print!("{}", to_text(configuration, outcome));
+        print!("{}", to_text(common, outcome));
+    }
+    if let Some(file) = plot {
+        fs::write(file, plot::draw(common, outcome))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    match outcome.faults.total() {
+        0 => Ok(()),
+        faults => bail!("{faults} answers were wrong"),
     }
 }
 
@@ -27,7 +48,7 @@ fn peers_per_answer(outcome: &Outcome) -> f64 {
     outcome.peers as f64 / outcome.of(Kind::Announce).answers.max(1) as f64
 }
 
-fn to_json(configuration: &Configuration, outcome: &Outcome) -> Value {
+fn to_json(configuration: &impl Serialize, outcome: &Outcome) -> Value {
     let of_kind = |of: &OfKind| {
         let latency: serde_json::Map<String, Value> = QUANTILES
             .iter()
@@ -67,22 +88,26 @@ fn to_json(configuration: &Configuration, outcome: &Outcome) -> Value {
         "kinds": kinds,
         "peers_per_answer": peers_per_answer(outcome),
         "late": outcome.late,
+        "broken": outcome.broken,
         "behind_s": outcome.behind.as_secs_f64(),
         "faults": faults,
         "processes": processes,
     })
 }
 
-fn to_text(configuration: &Configuration, outcome: &Outcome) -> String {
+fn to_text(common: &Common<'_>, outcome: &Outcome) -> String {
     let mut text = format!(
         "{}: {} answers in {:.2} s, {:.0}/s; {:.1} peers an answer; {} late\n",
-        configuration.target,
+        common.target,
         outcome.answers(),
         outcome.time.as_secs_f64(),
         outcome.answers() as f64 / seconds(outcome),
         peers_per_answer(outcome),
         outcome.late
     );
+    if outcome.broken > 0 {
+        text += &format!("  {} connections ended before their answer had come\n", outcome.broken);
+    }
     for kind in Kind::ALL {
         let of = outcome.of(kind);
         if of.sent == 0 {
@@ -100,10 +125,10 @@ fn to_text(configuration: &Configuration, outcome: &Outcome) -> String {
         let latency = QUANTILES.map(|(name, at)| format!("{name} {:.0}", of.latency.quantile_us(at)));
         text += &format!("{} µs\n", latency.join(" "));
     }
-    if configuration.is_open() && outcome.behind.as_secs_f64() > 0.1 {
+    if common.is_open() && outcome.behind.as_secs_f64() > 0.1 {
         text += &format!(
             "the rate of {} a second wasn't reached: {:.1} s behind at the end\n",
-            configuration.rate,
+            common.rate,
             outcome.behind.as_secs_f64()
         );
     }

@@ -29,10 +29,12 @@ pub(crate) enum Fault {
     Counts = 6,
     /// An answer to a bad connection id that isn't an error.
     BadIdAnswered = 7,
+    /// No answer of the protocol at all.
+    Unreadable = 8,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Transaction,
         Self::Action,
         Self::Length,
@@ -41,6 +43,7 @@ impl Fault {
         Self::DoublePeer,
         Self::Counts,
         Self::BadIdAnswered,
+        Self::Unreadable,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -53,6 +56,7 @@ impl Fault {
             Self::DoublePeer => "peer_twice",
             Self::Counts => "implausible_counts",
             Self::BadIdAnswered => "bad_id_answered",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -127,8 +131,20 @@ fn announced(
     expected: &Expected,
     seen: &mut Vec<(IpAddr, u16)>,
 ) -> Result<Answer, Fault> {
-    let peer_len = if expected.ipv6 { PEER_V6_LEN } else { PEER_V4_LEN };
     let peers = answer.get(ANNOUNCE_ANSWER_LEN..).ok_or(Fault::Length)?;
+    // BEP 15, "IPv4 announce response": leechers, seeders.
+    counts(word(answer, 16), word(answer, 12), asked, expected)?;
+    check_peers(peers, asked, expected, seen).map(Answer::Announced)
+}
+
+/// Peers in compact form; how many.
+pub(crate) fn check_peers(
+    peers: &[u8],
+    asked: Asked,
+    expected: &Expected,
+    seen: &mut Vec<(IpAddr, u16)>,
+) -> Result<u64, Fault> {
+    let peer_len = if expected.ipv6 { PEER_V6_LEN } else { PEER_V4_LEN };
     if !peers.len().is_multiple_of(peer_len) {
         return Err(Fault::Length);
     }
@@ -137,8 +153,6 @@ fn announced(
     if asked.want > 0 && count > asked.want as usize {
         return Err(Fault::TooManyPeers);
     }
-    // BEP 15, "IPv4 announce response": leechers, seeders.
-    counts(word(answer, 16), word(answer, 12), asked, expected)?;
     seen.clear();
     for peer in peers.chunks_exact(peer_len) {
         let (ip, port) = peer.split_at(peer_len - 2);
@@ -158,10 +172,11 @@ fn announced(
     if seen.array_windows().any(|[one, next]| one == next) {
         return Err(Fault::DoublePeer);
     }
-    Ok(Answer::Announced(count as u64))
+    Ok(count as u64)
 }
 
-fn counts(seeders: u32, leechers: u32, asked: Asked, expected: &Expected) -> Result<(), Fault> {
+/// More than there are is not plausible.
+pub(crate) fn counts(seeders: u32, leechers: u32, asked: Asked, expected: &Expected) -> Result<(), Fault> {
     let there_are = u64::from(asked.swarm) * expected.sources.len() as u64;
     let plausible = u64::from(seeders) + u64::from(leechers) <= there_are;
     if plausible || expected.shared { Ok(()) } else { Err(Fault::Counts) }
