@@ -1,7 +1,7 @@
 //! Announces over HTTP and HTTPS: [`closed_loop`] drives, [`requests`] writes and [`answer`] judges; [`idle`] holds connections
 //! open; [`report`] prints. [`mix`] has announces and scrapes, at a given rate if wanted, and looks at answers closely.
 
-mod answer;
+pub(crate) mod answer;
 mod closed_loop;
 mod idle;
 pub(crate) mod mix;

@@ -8,11 +8,11 @@
 mod closed_loop;
 mod counts;
 mod crowd;
-mod frames;
+pub(crate) mod frames;
 mod idle;
 mod ledger;
 mod members;
-mod message;
+pub(crate) mod message;
 mod messages;
 mod offer;
 mod report;
