@@ -73,6 +73,8 @@ pub(crate) struct Outcome {
     /// How far the open loop was behind its times at the end.
     pub(crate) behind: Duration,
     pub(crate) cpu: Vec<CpuTime>,
+    /// What only this protocol has.
+    pub(crate) more: Vec<(&'static str, u64)>,
 }
 
 impl Outcome {
@@ -87,6 +89,7 @@ impl Outcome {
             peers: 0,
             behind: Duration::ZERO,
             cpu: Vec::new(),
+            more: Vec::new(),
         }
     }
 

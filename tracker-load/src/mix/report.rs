@@ -89,6 +89,7 @@ fn to_json(configuration: &impl Serialize, outcome: &Outcome) -> Value {
         "peers_per_answer": peers_per_answer(outcome),
         "late": outcome.late,
         "broken": outcome.broken,
+        "more": outcome.more.iter().map(|(name, count)| ((*name).to_owned(), json!(count))).collect::<serde_json::Map<_, _>>(),
         "behind_s": outcome.behind.as_secs_f64(),
         "faults": faults,
         "processes": processes,
@@ -124,6 +125,11 @@ fn to_text(common: &Common<'_>, outcome: &Outcome) -> String {
         );
         let latency = QUANTILES.map(|(name, at)| format!("{name} {:.0}", of.latency.quantile_us(at)));
         text += &format!("{} µs\n", latency.join(" "));
+    }
+    if !outcome.more.is_empty() {
+        let more: Vec<String> =
+            outcome.more.iter().map(|(name, count)| format!("{count} {}", name.replace('_', " "))).collect();
+        text += &format!("  {}\n", more.join(", "));
     }
     if common.is_open() && outcome.behind.as_secs_f64() > 0.1 {
         text += &format!(

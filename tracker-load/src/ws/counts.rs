@@ -6,6 +6,8 @@ use crate::latency::Histogram;
 pub(crate) struct Counts {
     /// Announces that were answered.
     pub(crate) announces: u64,
+    /// Scrapes that were answered.
+    pub(crate) scrapes: u64,
     /// Offers that came, forwarded.
     pub(crate) offers: u64,
     /// Answers to offers that came, forwarded.
@@ -27,12 +29,14 @@ pub(crate) struct Counts {
     pub(crate) refused: u64,
     /// Connections that the server has closed.
     pub(crate) broken: u64,
-    /// Announces and upgrades without an answer for too long.
+    /// Announces, scrapes and upgrades without an answer for too long.
     pub(crate) lost: u64,
     /// Pings, all of them answered.
     pub(crate) pings: u64,
     /// From announces to their answers.
     pub(crate) latency: Histogram,
+    /// From scrapes to their answers.
+    pub(crate) scrape_latency: Histogram,
     /// The first trouble, in words.
     pub(crate) trouble: Option<String>,
 }
@@ -41,6 +45,7 @@ pub(crate) struct Counts {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Sent {
     pub(crate) announces: u64,
+    pub(crate) scrapes: u64,
     pub(crate) offers: u64,
     pub(crate) answers: u64,
 }
@@ -49,6 +54,7 @@ impl Counts {
     pub(crate) fn new() -> Self {
         Self {
             announces: 0,
+            scrapes: 0,
             offers: 0,
             answers: 0,
             acknowledgements: 0,
@@ -63,13 +69,14 @@ impl Counts {
             lost: 0,
             pings: 0,
             latency: Histogram::new(),
+            scrape_latency: Histogram::new(),
             trouble: None,
         }
     }
 
     /// Messages that came.
     pub(crate) fn messages(&self) -> u64 {
-        self.announces + self.offers + self.answers + self.acknowledgements + self.failures
+        self.announces + self.scrapes + self.offers + self.answers + self.acknowledgements + self.failures
     }
 
     /// Keeps what is known about the first trouble.

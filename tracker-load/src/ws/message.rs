@@ -6,13 +6,22 @@ use memchr::memchr2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
     /// The answer to an announce.
-    Announced { info_hash: &'a [u8] },
+    Announced { info_hash: &'a [u8], counts: Counts },
+    /// The answer to a scrape of one torrent.
+    Scraped { info_hash: &'a [u8], counts: Counts },
     /// Somebody's offer.
     Offer(Forwarded<'a>),
     /// The answer to an offer.
     Answer(Forwarded<'a>),
     /// A failure reason.
     Failure { reason: &'a [u8] },
+}
+
+/// Members of a swarm, as a tracker counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) complete: u32,
+    pub(crate) incomplete: u32,
 }
 
 /// What one client sent to another.
@@ -35,8 +44,10 @@ struct Fields<'a> {
     offer: Option<&'a [u8]>,
     answer: Option<&'a [u8]>,
     reason: Option<&'a [u8]>,
-    /// Of complete, incomplete and interval, those that are numbers.
-    numbers: u32,
+    files: Option<&'a [u8]>,
+    complete: Option<u32>,
+    incomplete: Option<u32>,
+    interval: Option<u32>,
 }
 
 impl<'a> Message<'a> {
@@ -51,13 +62,17 @@ impl<'a> Message<'a> {
             b"\"offer\"" => fields.offer = Some(value),
             b"\"answer\"" => fields.answer = Some(value),
             b"\"failure reason\"" => fields.reason = Some(value),
-            b"\"complete\"" | b"\"incomplete\"" | b"\"interval\"" => {
-                fields.numbers += u32::from(value.iter().all(u8::is_ascii_digit));
-            }
+            b"\"files\"" => fields.files = Some(value),
+            b"\"complete\"" => fields.complete = number(value),
+            b"\"incomplete\"" => fields.incomplete = number(value),
+            b"\"interval\"" => fields.interval = number(value),
             _ => {}
         })?;
         if let Some(reason) = fields.reason {
             return Some(Self::Failure { reason });
+        }
+        if fields.action? == b"\"scrape\"" {
+            return scraped(fields.files?);
         }
         if fields.action? != b"\"announce\"" {
             return None;
@@ -69,10 +84,37 @@ impl<'a> Message<'a> {
         match (fields.offer, fields.answer) {
             (Some(offer), None) => forwarded(offer).map(Self::Offer),
             (None, Some(answer)) => forwarded(answer).map(Self::Answer),
-            (None, None) if fields.numbers == 3 => Some(Self::Announced { info_hash }),
+            (None, None) => {
+                fields.interval?;
+                let counts = Counts { complete: fields.complete?, incomplete: fields.incomplete? };
+                Some(Self::Announced { info_hash, counts })
+            }
             _ => None,
         }
     }
+}
+
+fn number(json: &[u8]) -> Option<u32> {
+    str::from_utf8(json).ok()?.parse().ok()
+}
+
+/// `files` with one torrent.
+fn scraped(files: &[u8]) -> Option<Message<'_>> {
+    let mut found = None;
+    let mut torrents = 0;
+    each_field(files, |info_hash, value| {
+        torrents += 1;
+        let (mut complete, mut incomplete) = (None, None);
+        let read = each_field(value, |key, value| match key {
+            b"\"complete\"" => complete = number(value),
+            b"\"incomplete\"" => incomplete = number(value),
+            _ => {}
+        });
+        if let (Some(()), Some(complete), Some(incomplete)) = (read, complete, incomplete) {
+            found = Some(Message::Scraped { info_hash, counts: Counts { complete, incomplete } });
+        }
+    })?;
+    found.filter(|_| torrents == 1)
 }
 
 /// Calls `field` with each key and value of an object; `None` when it is none. What is in the values isn't looked at but for their end.
@@ -158,7 +200,22 @@ mod tests {
     fn messages_are_told_apart() {
         let announced =
             br#"{"action":"announce","interval":120,"info_hash":"h","complete":1,"incomplete":2}"#;
-        assert_eq!(Message::read(announced), Some(Message::Announced { info_hash: br#""h""# }));
+        assert_eq!(
+            Message::read(announced),
+            Some(Message::Announced { info_hash: br#""h""#, counts: Counts { complete: 1, incomplete: 2 } })
+        );
+        let scraped = br#"{"action":"scrape","files":{"h":{"complete":3,"incomplete":4,"downloaded":5}}}"#;
+        let counts = Counts { complete: 3, incomplete: 4 };
+        assert_eq!(Message::read(scraped), Some(Message::Scraped { info_hash: br#""h""#, counts }));
+        for none in [
+            &br#"{"action":"scrape"}"#[..],
+            br#"{"action":"scrape","files":{}}"#,
+            br#"{"action":"scrape","files":{"h":{"complete":3}}}"#,
+            br#"{"action":"scrape","files":{"h":{"complete":-3,"incomplete":4}}}"#,
+            br#"{"action":"scrape","files":{"h":{"complete":3,"incomplete":4},"i":{}}}"#,
+        ] {
+            assert_eq!(Message::read(none), None, "{}", String::from_utf8_lossy(none));
+        }
         let offer = br#" { "offer" : {"type":"offer","sdp":"}\"\\"} , "offer_id":"o","peer_id":"p\"", "action":"announce","info_hash":"h"}"#;
         let mut forwarded = Forwarded {
             info_hash: br#""h""#,

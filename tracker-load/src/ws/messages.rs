@@ -82,6 +82,13 @@ impl Messages {
         into.extend_from_slice(b"]}");
     }
 
+    /// Appends a scrape.
+    pub(crate) fn scrape(&self, torrent: u32, into: &mut Vec<u8>) {
+        into.extend_from_slice(b"{\"action\":\"scrape\",\"info_hash\":");
+        into.extend_from_slice(self.info_hash(torrent));
+        into.push(b'}');
+    }
+
     /// Appends the answer of a session to an offer that it got.
     pub(crate) fn answer(&self, session: u32, torrent: u32, offer: Offer, into: &mut Vec<u8>) {
         into.push(b'{');

@@ -1,6 +1,6 @@
 //! WebTorrent over WebSocket: clients that announce with offers, get each other's, and answer some.
 //!
-//! - [`closed_loop`] announces for some time, [`idle`] once; both have a [`crowd`] do it. [`counts`]: what came; [`report`] prints it.
+//! - [`closed_loop`] announces for some time, [`mix`] at a given rate if wanted, [`idle`] once; all have a [`crowd`] do it. [`counts`]: what came; [`report`] prints it.
 //! - [`swarms`]: who announces what; [`messages`] writes, [`message`] reads; [`offer`]: an offer's number, from which its content follows;
 //!   [`ledger`] and [`members`]: whose it may be.
 //! - [`upgrade`] and [`frames`]: the protocol below.
@@ -14,6 +14,7 @@ mod ledger;
 mod members;
 pub(crate) mod message;
 mod messages;
+mod mix;
 mod offer;
 mod report;
 mod swarms;
@@ -38,6 +39,8 @@ pub(crate) enum Ws {
     /// torrents of its own, and --peers connections share a torrent; it announces each of them once, and only when all have done so, the
     /// warm-up begins.
     Announce(Announce),
+    /// Announces and scrapes of torrents as popular as real ones are, in a closed or an open loop
+    Mix(mix::Flags),
     /// Connections that announce one torrent and do nothing more but answer pings, and what they cost
     Idle(Idle),
 }
@@ -140,12 +143,17 @@ impl Common {
             offers: self.offers,
             sdp_bytes: self.sdp_bytes,
             answer_share: self.answer_share,
+            scrape_share: 0.0,
+            sources: Vec::new(),
+            shared: true,
+            seed: 1,
         }
     }
 }
 
 pub(crate) fn run(what: &Ws) -> Result<()> {
     match what {
+        Ws::Mix(flags) => mix::run(flags)?,
         Ws::Announce(flags) => {
             let choice = match flags.per_connection {
                 Some(each) => Choice::Own { each, peers: flags.peers },

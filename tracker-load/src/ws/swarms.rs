@@ -5,8 +5,13 @@ use anyhow::{Result, ensure};
 use crate::population::splitmix;
 
 /// How torrents are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
+    /// Any, with chances as these are to each other.
+    Popular {
+        /// A torrent's.
+        sizes: Vec<u16>,
+    },
     /// Any of so many, each with the same chance.
     Any {
         /// Torrents.
@@ -22,15 +27,26 @@ pub(crate) enum Choice {
 }
 
 /// The torrents of all connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Swarms {
     choice: Choice,
     torrents: u32,
+    /// Of torrents with different chances: the sum of all up to each.
+    ends: Vec<u64>,
 }
 
 impl Swarms {
     pub(crate) fn new(choice: Choice, connections: u32) -> Result<Self> {
+        let mut ends = Vec::new();
         let torrents = match choice {
+            Choice::Popular { ref sizes } => {
+                let sums = sizes.iter().scan(0, |sum, size| {
+                    *sum += u64::from(*size);
+                    Some(*sum)
+                });
+                ends.extend(sums);
+                u32::try_from(ends.len())?
+            }
             Choice::Any { torrents } => torrents,
             Choice::Own { each, peers } => {
                 ensure!(
@@ -41,7 +57,7 @@ impl Swarms {
                 u32::try_from(torrents)?
             }
         };
-        Ok(Self { choice, torrents })
+        Ok(Self { choice, torrents, ends })
     }
 
     pub(crate) fn torrents(&self) -> u32 {
@@ -51,7 +67,7 @@ impl Swarms {
     /// Announces of a connection until it is in all of its swarms: the first ones, one of each. None when it has none of its own.
     pub(crate) fn joins(&self) -> u32 {
         match self.choice {
-            Choice::Any { .. } => 0,
+            Choice::Any { .. } | Choice::Popular { .. } => 0,
             Choice::Own { each, .. } => each,
         }
     }
@@ -60,6 +76,10 @@ impl Swarms {
     pub(crate) fn torrent(&self, connection: u32, announce: u32, random: &mut u64) -> u32 {
         let chance = |below: u32, random: &mut u64| splitmix(random) % u64::from(below.max(1));
         let torrent = match self.choice {
+            Choice::Popular { .. } => {
+                let drawn = splitmix(random) % self.ends.last().copied().unwrap_or(1).max(1);
+                self.ends.partition_point(|end| *end <= drawn) as u64
+            }
             Choice::Any { torrents } => chance(torrents, random),
             Choice::Own { each, .. } => {
                 let of_its = if announce < each { u64::from(announce) } else { chance(each, random) };
@@ -99,6 +119,19 @@ mod tests {
     #[test]
     fn swarms_larger_than_the_crowd_are_refused() {
         assert!(Swarms::new(Choice::Own { each: 10, peers: 65 }, 64).is_err());
+    }
+
+    #[test]
+    fn popular_torrents_come_up_as_often_as_they_should() {
+        let swarms = Swarms::new(Choice::Popular { sizes: vec![1, 6, 3] }, 1).unwrap();
+        let (mut random, mut counts) = (1, [0_u32; 3]);
+        for announce in 0..100_000 {
+            counts[swarms.torrent(0, announce, &mut random) as usize] += 1;
+        }
+        // Five standard deviations.
+        for (count, expected) in counts.iter().zip([10_000, 60_000, 30_000]) {
+            assert!(count.abs_diff(expected) < 800, "{counts:?}");
+        }
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) enum State {
     Upgrading,
     /// The answer to the announce of this torrent.
     Announcing(u32),
+    /// The answer to the scrape of this torrent.
+    Scraping(u32),
     /// Nothing in particular.
     Idle,
 }
@@ -78,6 +80,6 @@ impl Client {
 
     /// It has asked for something and has no answer yet.
     pub(super) fn waits(&self) -> bool {
-        matches!(self.state, State::Upgrading | State::Announcing(_))
+        matches!(self.state, State::Upgrading | State::Announcing(_) | State::Scraping(_))
     }
 }

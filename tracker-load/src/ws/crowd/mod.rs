@@ -7,7 +7,8 @@
 mod check;
 mod client;
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::counts::Counts;
 use super::frames::{self, Kind, Violation};
 use super::members::Members;
-use super::message::{Message, same};
+use super::message::{self, Message, same};
 use super::messages::{Announce, Messages};
 use super::offer;
 use super::swarms::{Choice, Swarms};
 use super::upgrade::{Answer, Upgrade};
+use crate::mix::pace::Pace;
 use crate::population::splitmix;
 use crate::stream::tls::{Handshakes, Tls};
 use crate::stream::{self, Input, Received, Stream};
@@ -62,6 +64,14 @@ pub(crate) struct Load {
     pub(crate) sdp_bytes: u32,
     /// Of the offers that come, those that are answered.
     pub(crate) answer_share: f64,
+    /// Scrapes, as a share of what is asked.
+    pub(crate) scrape_share: f64,
+    /// Addresses that connections take turns with; none: each has its own when the tracker is on loopback.
+    pub(crate) sources: Vec<IpAddr>,
+    /// Others are in these swarms, too, so that more members may be counted than there are connections.
+    pub(crate) shared: bool,
+    /// What all that is random follows from.
+    pub(crate) seed: u64,
 }
 
 /// All connections.
@@ -85,6 +95,14 @@ pub(crate) struct Crowd {
     offers: u32,
     /// An offer is answered when a random number is below.
     answers_below: u64,
+    /// A scrape is sent when a random number is below.
+    scrapes_below: u64,
+    sources: Vec<IpAddr>,
+    shared: bool,
+    /// When the next request is due.
+    pace: Pace,
+    /// Clients that wait until one is.
+    ready: VecDeque<usize>,
     /// Whether clients that lose their connection open another.
     returns: bool,
     random: u64,
@@ -120,7 +138,7 @@ impl Crowd {
             "{} connections need as many files, and the limit is {limit}: raise it (ulimit -n)",
             load.connections
         );
-        let swarms = Swarms::new(load.choice, load.connections)?;
+        let swarms = Swarms::new(load.choice.clone(), load.connections)?;
         Ok(Self {
             target: load.target,
             tls: if load.tls { Some(Tls::new(Handshakes::Full)?) } else { None },
@@ -135,8 +153,13 @@ impl Crowd {
             goal: 0,
             offers: 0,
             answers_below: (load.answer_share * u64::MAX as f64) as u64,
+            scrapes_below: (load.scrape_share * u64::MAX as f64) as u64,
+            sources: load.sources.clone(),
+            shared: load.shared,
+            pace: Pace::Closed,
+            ready: VecDeque::new(),
             returns: true,
-            random: 1,
+            random: load.seed,
             next_check: Instant::now() + PATIENCE,
             heard: Instant::now(),
             poller: Poller::new().context("cannot make an epoll instance")?,
@@ -203,6 +226,18 @@ impl Crowd {
         self.turn(Instant::now() + time, announces)
     }
 
+    /// From now on requests are due at these times; who waits for nothing waits for that.
+    pub(crate) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+        self.ready =
+            (0..self.clients.len()).filter(|number| self.clients[*number].state == State::Idle).collect();
+    }
+
+    /// How far behind its times an open loop is.
+    pub(crate) fn behind(&self, now: Instant) -> Duration {
+        self.pace.behind(now)
+    }
+
     /// Lets clients connect, and announce so many times.
     fn begin(&mut self, goal: u32, offers: u32) -> Result<()> {
         (self.goal, self.offers) = (goal, offers.min(offer::MOST));
@@ -217,7 +252,11 @@ impl Crowd {
 
     fn turn(&mut self, end: Instant, announces: Option<u64>) -> Result<()> {
         loop {
-            let events = self.poller.wait(PATIENCE).context("cannot wait for events")?;
+            self.ask_what_is_due();
+            let next = self.pace.next().filter(|_| !self.ready.is_empty());
+            let wait =
+                next.map_or(PATIENCE, |next| next.saturating_duration_since(Instant::now()).min(PATIENCE));
+            let events = self.poller.wait(wait).context("cannot wait for events")?;
             for index in 0..events {
                 if let Some(event) = self.poller.event(index) {
                     self.take(event);
@@ -238,6 +277,20 @@ impl Crowd {
         }
     }
 
+    /// In an open loop, lets those who wait for something to do ask what is due by now.
+    fn ask_what_is_due(&mut self) {
+        let now = Instant::now();
+        while let Pace::Open { .. } = self.pace {
+            let Some(due) = self.pace.due(0, now) else { return };
+            let Some(number) = self.ready.pop_front() else { return };
+            if self.clients[number].state == State::Idle {
+                self.pace.sent(1);
+                self.ask(number, due);
+                self.send(number);
+            }
+        }
+    }
+
     /// Lets more clients connect, a few at a time.
     fn call(&mut self) -> Result<()> {
         while self.opening < OPENING && self.called < self.clients.len() {
@@ -249,7 +302,8 @@ impl Crowd {
 
     fn connect(&mut self, number: usize) -> Result<()> {
         let session = u32::try_from(self.sessions.len()).context("too many connections")?;
-        let source = stream::source(self.target, number as u32);
+        let own = || stream::source(self.target, number as u32);
+        let source = self.sources.get(number % self.sources.len().max(1)).copied().or_else(own);
         let mut stream = Stream::open(self.target, source, self.tls.as_ref())
             .with_context(|| format!("cannot connect to {}", self.target))?;
         stream.holds_nothing_back().context("cannot set up a socket")?;
@@ -352,7 +406,12 @@ impl Crowd {
         let message = if str::from_utf8(json).is_ok() { Message::read(json) } else { None };
         let done = match message {
             None => Err("a message that is none"),
-            Some(Message::Announced { info_hash }) => self.announced(number, info_hash),
+            Some(Message::Announced { info_hash, counts }) => {
+                self.plausible(counts).and_then(|()| self.announced(number, info_hash))
+            }
+            Some(Message::Scraped { info_hash, counts }) => {
+                self.plausible(counts).and_then(|()| self.scraped(number, info_hash))
+            }
             Some(Message::Offer(came)) => self.check_offer(number, &came).map(|checked| {
                 self.counts.offers += 1;
                 self.counts.unchecked += u64::from(checked.is_none());
@@ -398,11 +457,47 @@ impl Crowd {
         }
     }
 
-    /// The next announce of a client that waits for nothing, unless it has done what it should.
+    fn scraped(&mut self, number: usize, info_hash: &[u8]) -> Result<(), &'static str> {
+        let client = &mut self.clients[number];
+        match client.state {
+            State::Scraping(torrent) if same(info_hash, self.messages.info_hash(torrent)) => {
+                self.counts.scrapes += 1;
+                self.counts.scrape_latency.add(client.asked.elapsed());
+                client.state = State::Idle;
+                self.announce(number);
+                Ok(())
+            }
+            _ => Err("an answer to no scrape"),
+        }
+    }
+
+    fn plausible(&self, counts: message::Counts) -> Result<(), &'static str> {
+        let members = u64::from(counts.complete) + u64::from(counts.incomplete);
+        let plausible = self.shared || members <= self.sessions.len() as u64;
+        plausible.then_some(()).ok_or("more members than there are connections")
+    }
+
+    /// The next request of a client that waits for nothing, unless it has done what it should; in an open loop when one is due.
     fn announce(&mut self, number: usize) {
+        match self.pace {
+            Pace::Closed => self.ask(number, Instant::now()),
+            Pace::Open { .. } => self.ready.push_back(number),
+        }
+    }
+
+    fn ask(&mut self, number: usize, due: Instant) {
         let client = &mut self.clients[number];
         if client.announces >= self.goal {
             return;
+        }
+        client.asked = due;
+        if client.announces > 0 && self.scrapes_below > 0 && splitmix(&mut self.random) < self.scrapes_below {
+            let torrent = self.swarms.torrent(number as u32, client.announces, &mut self.random);
+            client.state = State::Scraping(torrent);
+            self.json.clear();
+            self.messages.scrape(torrent, &mut self.json);
+            self.counts.sent.scrapes += 1;
+            return self.write();
         }
         let torrent = self.swarms.torrent(number as u32, client.announces, &mut self.random);
         let announce = Announce {
@@ -415,7 +510,6 @@ impl Crowd {
         client.ledger.made(client.announces, torrent);
         client.announces = (client.announces + 1) % offer::MOST_ANNOUNCES;
         client.state = State::Announcing(torrent);
-        client.asked = Instant::now();
         self.json.clear();
         self.messages.announce(&announce, &mut self.json);
         self.counts.sent.announces += 1;
@@ -513,6 +607,7 @@ impl Crowd {
     fn again(&mut self, number: usize) {
         let client = &mut self.clients[number];
         match client.state {
+            State::Scraping(_) => self.leave(number),
             State::Announcing(_) => {
                 client.state = State::Idle;
                 client.owed += 1;

@@ -71,6 +71,15 @@ fn serve(
 
 fn take(message: &Value, state: &mut State, from: &Sender<Value>, change: Change) {
     let text = |key: &str| message[key].as_str().unwrap().to_owned();
+    if message["action"] == "scrape" {
+        let members = state.swarms.get(&text("info_hash")).map_or(0, Vec::len);
+        let counts = json!({"complete": 0, "incomplete": members, "downloaded": 0});
+        let mut answer = json!({"action": "scrape", "files": {}});
+        answer["files"][text("info_hash")] = counts;
+        change(&mut answer);
+        let _ = from.send(answer);
+        return;
+    }
     let (info_hash, peer_id) = (text("info_hash"), text("peer_id"));
     let forward = |state: &State, to: &str, offer_id: &Value, key: &str, content: &Value| {
         let mut forwarded =
@@ -98,7 +107,11 @@ fn take(message: &Value, state: &mut State, from: &Sender<Value>, change: Change
 }
 
 fn crowd(target: SocketAddr, answer_share: f64) -> Crowd {
-    Crowd::new(&Load {
+    Crowd::new(&load(target, answer_share)).unwrap()
+}
+
+fn load(target: SocketAddr, answer_share: f64) -> Load {
+    Load {
         target,
         path: "/announce".to_owned(),
         connections: 4,
@@ -108,8 +121,80 @@ fn crowd(target: SocketAddr, answer_share: f64) -> Crowd {
         offers: 5,
         sdp_bytes: 400,
         answer_share,
-    })
-    .unwrap()
+        scrape_share: 0.0,
+        sources: Vec::new(),
+        shared: false,
+        seed: 1,
+    }
+}
+
+/// Announces and scrapes of popular torrents.
+fn mixed(change: Change) -> Crowd {
+    let choice = Choice::Popular { sizes: vec![5, 1, 1, 1] };
+    let sources = vec!["127.0.5.1".parse().unwrap(), "127.0.5.2".parse().unwrap()];
+    let mut crowd =
+        Crowd::new(&Load { choice, sources, scrape_share: 0.3, ..load(tracker(change), 0.5) }).unwrap();
+    crowd.join(5).unwrap();
+    crowd
+}
+
+#[test]
+fn announces_and_scrapes_are_asked_by_their_shares_and_answered() {
+    let mut crowd = mixed(|_| {});
+    crowd.drive(Duration::from_secs(60), Some(500)).unwrap();
+    let Counts { announces, scrapes, failures, wrong, refused, broken, lost, .. } = crowd.counts;
+    assert_eq!(([failures, wrong, refused, broken, lost], &crowd.counts.trouble), ([0; 5], &None));
+    let share = scrapes as f64 / (announces + scrapes) as f64;
+    assert!((0.2..0.4).contains(&share), "{scrapes} scrapes, {announces} announces");
+    assert!(crowd.counts.offers > 0 && crowd.counts.answers > 0);
+}
+
+#[test]
+fn open_loop_asks_as_often_as_it_should_and_no_more() {
+    let mut crowd = mixed(|_| {});
+    crowd.set_pace(Pace::at(200.0));
+    crowd.counts = Counts::new();
+    crowd.drive(Duration::from_secs(2), None).unwrap();
+    let sent = crowd.counts.sent.announces + crowd.counts.sent.scrapes;
+    assert!((300..=401).contains(&sent), "{sent}");
+    assert_eq!((crowd.counts.wrong, crowd.counts.lost), (0, 0));
+    // As fast as it can be, it would be far more.
+    crowd.set_pace(Pace::Closed);
+    (0..4).for_each(|number| {
+        crowd.announce(number);
+        crowd.send(number);
+    });
+    crowd.drive(Duration::from_secs(60), Some(1000)).unwrap();
+    assert!(crowd.counts.announces >= 1000);
+}
+
+#[test]
+fn counts_that_cannot_be_are_wrong() {
+    let changes: [Change; 3] = [
+        |message| {
+            if message["action"] == "announce" && message["complete"].is_number() {
+                message["complete"] = 1000.into();
+            }
+        },
+        |message| {
+            for (_, file) in message["files"].as_object_mut().into_iter().flatten() {
+                file["incomplete"] = 1000.into();
+            }
+        },
+        |message| {
+            if message["files"].is_object() {
+                message["files"] = json!({"another": {"complete": 0, "incomplete": 0}});
+            }
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let choice = Choice::Popular { sizes: vec![1; 4] };
+        let mut crowd =
+            Crowd::new(&Load { choice, scrape_share: 0.5, ..load(tracker(change), 0.0) }).unwrap();
+        crowd.begin(u32::MAX, 5).unwrap();
+        crowd.drive(Duration::from_millis(500), None).unwrap();
+        assert!(crowd.counts.wrong > 0, "change {number}");
+    }
 }
 
 #[test]
