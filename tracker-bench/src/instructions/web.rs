@@ -29,7 +29,7 @@ pub(crate) fn announces(table: &mut TableWriter, requests: u32) -> Result<()> {
     let server = http_ws::start(listeners, context, sinks, |reason| eprintln!("{reason}"))?;
     let mut stream = TcpStream::connect(address).context("connecting")?;
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let requests_of: Vec<Vec<u8>> = (0..100).map(|torrent| request(torrent)).collect();
+    let requests_of: Vec<Vec<u8>> = (0..100).map(request).collect();
     let mut buffer = [0; 4096];
     for number in 0..requests {
         stream.write_all(&requests_of[number as usize % requests_of.len()])?;

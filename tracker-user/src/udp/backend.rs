@@ -67,7 +67,7 @@ impl Chosen {
     pub fn open(self, socket: BorrowedFd<'_>) -> Opened<'_> {
         if self == Self::IoUring {
             match Ring::new(socket) {
-                Ok(ring) => return Opened::IoUring(ring),
+                Ok(ring) => return Opened::IoUring(Box::new(ring)),
                 Err(error) => fall_back(&error),
             }
         }
@@ -88,7 +88,7 @@ pub enum Opened<'a> {
     /// `recvmmsg` and `sendmmsg`.
     Mmsg(Mmsg<'a>),
     /// io_uring.
-    IoUring(Ring<'a>),
+    IoUring(Box<Ring<'a>>),
 }
 
 fn fall_back(error: &io::Error) {
@@ -139,7 +139,7 @@ mod tests {
                 }
                 Box::new(mmsg)
             }
-            Opened::IoUring(ring) => Box::new(ring),
+            Opened::IoUring(ring) => ring,
         }
     }
 
@@ -389,7 +389,7 @@ mod tests {
         for kind in BOTH {
             let mut backend: Box<dyn Backend> = match kind.open(stream.as_fd()) {
                 Opened::Mmsg(mmsg) => Box::new(mmsg),
-                Opened::IoUring(ring) => Box::new(ring),
+                Opened::IoUring(ring) => ring,
             };
             let error = (0..3).find_map(|_| backend.receive().err()).expect("a listener has no packets");
             assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN), "{}", kind.name());

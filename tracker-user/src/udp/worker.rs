@@ -135,7 +135,7 @@ pub fn start(context: WorkerContext) -> anyhow::Result<JoinHandle<()>> {
 fn work(context: &WorkerContext, random: Random) -> io::Result<()> {
     match context.backend.open(context.socket.as_fd()) {
         Opened::Mmsg(mmsg) => answer(context, mmsg, random),
-        Opened::IoUring(ring) => answer(context, ring, random),
+        Opened::IoUring(ring) => answer(context, *ring, random),
     }
 }
 
