@@ -4,6 +4,8 @@
 //! - [`writer`]: the writer's time and the table's memory.
 //! - [`flood`]: more offered than can be answered.
 //! - [`sockets`]: trackers under ordinary clients over UDP, aquatic_udp and opentracker among them.
+//! - [`footprint`]: memory of a peer, beside others; [`expiry`]: what clients notice while peers expire; [`held`]: memory of a process.
+//! - [`summary`]: all reports on one page.
 //! - [`instructions`]: how many a request takes, for CI.
 //! - [`http`]: trackers over HTTP and HTTPS, opentracker and aquatic_http among them; [`ws`]: trackers of WebTorrent, beside aquatic_ws;
 //!   [`server`], [`load`], [`certificate`], [`crowds`]: what both need; [`programs`]: where they are.
@@ -19,7 +21,10 @@ mod cases;
 mod certificate;
 mod crowds;
 mod drive;
+mod expiry;
 mod flood;
+mod footprint;
+mod held;
 mod http;
 mod instructions;
 mod kernel;
@@ -36,6 +41,7 @@ mod shape;
 mod sockets;
 mod station;
 mod stress;
+mod summary;
 mod sys;
 mod udp;
 mod writer;
@@ -58,6 +64,12 @@ enum Command {
     Udp(udp::Flags),
     /// Trackers under ordinary clients over UDP: ours in all its ways, aquatic_udp, opentracker, and a server that does nothing
     Sockets(sockets::Flags),
+    /// What a peer takes in memory, beside aquatic_udp and opentracker
+    Footprint(footprint::Flags),
+    /// Latency at half load while ten million peers expire, beside aquatic_udp; takes a quarter of an hour
+    Expiry(expiry::Flags),
+    /// All reports on one page
+    Summary(summary::Flags),
     /// Instructions of each hot path, a request
     Instructions(instructions::Flags),
     /// What a connect costs with ordinary clients, answered by XDP and by sockets
@@ -81,6 +93,9 @@ fn main() -> ExitCode {
         Command::Udp(flags) => udp::run(&flags),
         Command::Sockets(flags) => sockets::run(&flags),
         Command::Null(flags) => sockets::null::run(&flags),
+        Command::Footprint(flags) => footprint::run(&flags),
+        Command::Expiry(flags) => expiry::run(&flags),
+        Command::Summary(flags) => summary::run(&flags),
         Command::Instructions(flags) => instructions::run(&flags),
         Command::Connect(flags) => sockets::connect(&flags),
         Command::Http(flags) => http::run(&flags),

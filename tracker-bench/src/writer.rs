@@ -1,11 +1,11 @@
 //! The part that measures the writer: ns of CPU time an event, and the memory of a full table.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tracker_core::TableWriter;
 
+use crate::held::Held;
 use crate::ours::{self, Loaded, Ours};
 use crate::report::{Row, Target};
 use crate::rounds::Rounds;
@@ -84,10 +84,10 @@ pub(crate) fn memory(case: &str) -> Result<Vec<Row>> {
         .with_context(|| format!("no case {case}"))?;
     // Before there is any segment of a table: those that are made ahead are the table's, too.
     let loaded = Loaded::new(&ours::limits(shape), 50)?;
-    let before = Held::now()?;
+    let before = Held::of("self")?;
     let mut table = loaded.with_table()?;
     ours::fill(&mut table.writer, shape, false)?;
-    let after = Held::now()?;
+    let after = Held::of("self")?;
     let held = after.bytes.saturating_sub(before.bytes);
     let a_peer = held as f64 / shape.peers() as f64;
     let megabytes = held as f64 / 1e6;
@@ -105,33 +105,4 @@ pub(crate) fn memory(case: &str) -> Result<Vec<Row>> {
         after.bytes as f64 / 1e6,
         after.maps as f64 / 1e6
     ))])
-}
-
-/// What this process holds.
-struct Held {
-    /// Its own memory, and the maps that it has mapped, with what the kernel keeps for each besides.
-    bytes: u64,
-    /// The maps alone.
-    maps: u64,
-}
-
-/// A map's own bookkeeping in the kernel: `struct bpf_array` has a page to itself when the map can be mapped.
-const MAP_OVERHEAD: u64 = 4096;
-
-impl Held {
-    fn now() -> Result<Self> {
-        let text = fs::read_to_string("/proc/self/smaps").context("/proc/self/smaps")?;
-        let (mut bytes, mut maps, mut in_map) = (0, 0, false);
-        for line in text.lines() {
-            if let Some(rss) = line.strip_prefix("Rss:") {
-                let kilobytes = rss.trim().trim_end_matches(" kB").parse::<u64>().context("Rss in smaps")?;
-                let with_overhead = kilobytes * 1024 + if in_map { MAP_OVERHEAD } else { 0 };
-                bytes += with_overhead;
-                maps += if in_map { with_overhead } else { 0 };
-            } else if line.split_whitespace().next().is_some_and(|word| word.contains('-')) {
-                in_map = line.ends_with("bpf-map");
-            }
-        }
-        Ok(Self { bytes, maps })
-    }
 }

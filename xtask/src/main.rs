@@ -41,8 +41,7 @@ enum Task {
     /// Install what is missing, build everything and run all tests; ends with the counts
     Test(test::Flags),
     /// Measure what an answer costs on this machine
-    #[command(subcommand)]
-    Bench(bench::Bench),
+    Bench(bench::Flagged),
     /// Let readers in the kernel and in user space check every answer while the writer churns
     Stress(bench::Flags),
     /// Write what is generated from the code: docs/configuration.md, and under target/documents manual pages and shell completions

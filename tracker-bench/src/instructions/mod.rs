@@ -34,6 +34,9 @@ pub(crate) struct Flags {
     /// The functions that take most, too
     #[arg(long)]
     functions: bool,
+    /// Where instructions.md is written
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
     /// Run this path, and nothing else
     #[arg(long, hide = true, value_name = "PATH", requires = "requests")]
     run: Option<String>,
@@ -64,7 +67,12 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         return paths::named(name)?.run(requests);
     }
     let counted = count(&flags.only, flags.functions)?;
-    print!("{}", table(&counted));
+    let table = table(&counted);
+    print!("{table}");
+    if let Some(directory) = &flags.output {
+        let file = directory.join("instructions.md");
+        fs::write(&file, &table).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     if let Some(file) = &flags.write {
         let figures: BTreeMap<&str, u64> =
             counted.iter().map(|counted| (counted.path.name, counted.instructions.round() as u64)).collect();

@@ -9,10 +9,10 @@
 //! client's socket for all trackers, since veth and loopback deliver in the sender's time.
 
 pub(crate) mod null;
-mod places;
+pub(crate) mod places;
 mod round;
 mod rows;
-mod trackers;
+pub(crate) mod trackers;
 mod workloads;
 
 use std::path::PathBuf;
@@ -47,6 +47,14 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    /// tracker-load, in the client's namespace of a net, on CPU 0; its report.
+    pub(crate) fn load(&self, net: &Net, arguments: &[&str]) -> Result<serde_json::Value> {
+        let mut command = net.client.command("taskset");
+        command.args(["-c", "0"]).arg(&self.load).args(arguments);
+        command.args(["--json", "--target", &format!("{}:{}", net.tracker(), trackers::PORT)]);
+        serde_json::from_str(&places::output(command)?).context("tracker-load's report")
+    }
+
     fn aquatic(&self) -> Option<PathBuf> {
         self.aquatic.clone().or_else(|| programs::find("aquatic_udp"))
     }
@@ -193,7 +201,7 @@ fn one(
 ) -> Result<Vec<Round>> {
     let net = Net::new(place)?;
     let scratch = crate::server::scratch()?;
-    let daemon = Daemon::start(&net, programs, who, scratch.path())?;
+    let daemon = Daemon::start(&net, programs, who, scratch.path(), 10_000, "")?;
     let kernel = net.kernel_threads(who)?;
     let mut rounds = Vec::new();
     for workload in workloads {

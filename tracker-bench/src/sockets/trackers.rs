@@ -103,7 +103,15 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(net: &Net, programs: &Programs, who: Who, scratch: &Path) -> Result<Self> {
+    /// Starts one; `more` goes into its configuration file, if it has one.
+    pub(crate) fn start(
+        net: &Net,
+        programs: &Programs,
+        who: Who,
+        scratch: &Path,
+        torrents: u32,
+        more: &str,
+    ) -> Result<Self> {
         let address = format!("{}:{PORT}", net.tracker());
         let pins = Path::new("/sys/fs/bpf").join(format!("tracker-bench-{}", net.interface));
         let mut command = net.server().command("taskset");
@@ -112,12 +120,13 @@ impl Daemon {
             Who::Aquatic | Who::AquaticIoUring => {
                 let program = programs.aquatic().context("looked for before")?;
                 let io_uring = Who::AquaticIoUring.is_there(programs).then_some(who == Who::AquaticIoUring);
-                let file = write(scratch, "aquatic.toml", &aquatic_configuration(&address, io_uring))?;
+                let file =
+                    write(scratch, "aquatic.toml", &(aquatic_configuration(&address, io_uring) + more))?;
                 command.arg(program).arg("-c").arg(file);
             }
             Who::Opentracker => {
                 // Debian's is built with a whitelist and serves nothing else.
-                let population = Population { torrents: 10_000, peers: 50, want: 30 };
+                let population = Population { torrents, peers: 50, want: 30 };
                 write(scratch, "whitelist", &info_hashes(population))?;
                 command.arg(programs.opentracker().context("looked for before")?);
                 command.args(["-i", net.tracker(), "-P", &PORT.to_string()]);
@@ -135,7 +144,7 @@ impl Daemon {
                     _ => "off",
                 };
                 let backend = if who == Who::IoUring { "io_uring" } else { "mmsg" };
-                let text = our_configuration(scratch, &pins, &address, backend);
+                let text = our_configuration(scratch, &pins, &address, backend) + more;
                 let file = write(scratch, "tracker.toml", &text)?;
                 command.arg(&programs.tracker).arg("-c").arg(file);
                 command.args(["--xdp", mode]);

@@ -4,7 +4,7 @@
 //! their cases only when `--output` says where.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -12,6 +12,20 @@ use clap::{Args, Subcommand};
 use crate::run::{build_daemon, cargo};
 use crate::step::Step;
 use crate::{build_ebpf, paths};
+
+/// Flags of `bench`.
+#[derive(Args)]
+pub(crate) struct Flagged {
+    /// What to measure; without it everything, for docs/benchmarks.md
+    #[command(subcommand)]
+    bench: Option<Bench>,
+    /// Rounds of everything
+    #[arg(long, default_value = "5", value_name = "N")]
+    rounds: String,
+    /// Measured seconds of a round
+    #[arg(long, default_value = "0.5", value_name = "S")]
+    seconds: String,
+}
 
 /// What to measure.
 #[derive(Subcommand)]
@@ -26,6 +40,12 @@ pub(crate) enum Bench {
     Http(Flags),
     /// WebTorrent's messages per CPU second over WebSocket, plain and with TLS, beside aquatic_ws; memory
     Ws(Flags),
+    /// What a peer takes in memory, beside aquatic_udp and opentracker
+    Footprint(Flags),
+    /// Latency at half load while ten million peers expire, beside aquatic_udp; takes a quarter of an hour
+    Expiry(Flags),
+    /// All reports in docs/benchmarks on one page, docs/benchmarks.md
+    Summary,
     /// Instructions of each hot path, a request; `--write tracker-bench/instructions.json` writes down what tests compare with
     Instructions(Flags),
     /// Install the trackers that are measured beside ours when they are there: aquatic_udp, aquatic_http, aquatic_ws and, from Debian,
@@ -47,7 +67,38 @@ impl Flags {
     }
 }
 
-pub(crate) fn run(bench: &Bench) -> Result<()> {
+pub(crate) fn run(flagged: &Flagged) -> Result<()> {
+    match &flagged.bench {
+        Some(bench) => one(bench),
+        None => all(flagged),
+    }
+}
+
+/// Everything, one after the other, into docs/benchmarks and docs/benchmarks.md.
+fn all(flagged: &Flagged) -> Result<()> {
+    let reports = || ["--output".into(), reports().into_os_string()];
+    let timed = [["--rounds", &flagged.rounds], ["--seconds", &flagged.seconds]].concat();
+    let bench = build()?;
+    bench.clone().arg("sockets").args(&timed).args(programs()).args(reports()).run()?;
+    bench.clone().arg("udp").args(&timed).args(lab()).args(reports()).run()?;
+    bench.clone().arg("footprint").args(programs()).args(reports()).run()?;
+    bench.clone().arg("http").args(&timed).args(programs()).args(reports()).run()?;
+    bench.clone().arg("ws").args(&timed).args(programs()).args(reports()).run()?;
+    bench.clone().arg("expiry").args(programs()).args(reports()).run()?;
+    bench.arg("instructions").arg("--functions").args(reports()).run()?;
+    summary()
+}
+
+/// Where reports are.
+fn reports() -> PathBuf {
+    paths::workspace().join("docs/benchmarks")
+}
+
+fn summary() -> Result<()> {
+    Step::new(release("tracker-bench")).args(["summary", "--reports"]).arg(reports()).run()
+}
+
+fn one(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Connect(flags) => build()?.arg("connect").args(programs()).args(&flags.flags).run(),
         Bench::Udp(flags) => documented(build()?.arg("udp").args(lab()).args(&flags.flags), flags),
@@ -56,6 +107,14 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         }
         Bench::Http(flags) => documented(build()?.arg("http").args(programs()).args(&flags.flags), flags),
         Bench::Ws(flags) => documented(build()?.arg("ws").args(programs()).args(&flags.flags), flags),
+        Bench::Footprint(flags) => {
+            documented(build()?.arg("footprint").args(programs()).args(&flags.flags), flags)
+        }
+        Bench::Expiry(flags) => documented(build()?.arg("expiry").args(programs()).args(&flags.flags), flags),
+        Bench::Summary => {
+            bench_alone()?;
+            summary()
+        }
         Bench::Instructions(flags) => bench_alone()?.arg("instructions").args(&flags.flags).run(),
         Bench::Setup => {
             install_aquatic()?;
@@ -68,7 +127,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 fn documented(step: Step, flags: &Flags) -> Result<()> {
     let whole = !flags.have("--only") && !flags.have("--output") && !flags.have("--help");
     match whole {
-        true => step.arg("--output").arg(paths::workspace().join("docs/benchmarks")).run(),
+        true => step.arg("--output").arg(reports()).run(),
         false => step.run(),
     }
 }
