@@ -82,7 +82,7 @@ enum Udp {
         leechers: bool,
     },
     /// Connects, announces and scrapes together, in a closed or an open loop, with answers looked at closely
-    Mix(mix::Flags),
+    Mix(Box<mix::Flags>),
 }
 
 #[derive(Args)]

@@ -30,7 +30,7 @@ pub(crate) enum Http {
     /// Announces: first every peer of every torrent once, then random ones
     Announce(Announce),
     /// Announces and scrapes together, in a closed or an open loop, with answers looked at closely
-    Mix(mix::Flags),
+    Mix(Box<mix::Flags>),
     /// Connections that do nothing, and what they cost
     Idle(Idle),
 }

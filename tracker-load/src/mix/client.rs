@@ -11,8 +11,9 @@ use anyhow::{Context as _, Result};
 use super::LOST_AFTER;
 use super::outcome::{Kind, Outcome};
 use super::verdict::{Answer, Asked, Expected, Fault, judge};
+use super::wire::Wire;
 use crate::requests::{Request, transaction};
-use crate::sys::datagrams::{self, Received};
+use crate::sys::datagrams::Received;
 
 /// BEP 15 lets a connection id be used for a minute.
 const RENEW_AFTER: Duration = Duration::from_secs(50);
@@ -43,7 +44,7 @@ pub(super) struct Due {
 }
 
 pub(super) struct Client {
-    pub(super) socket: UdpSocket,
+    pub(super) wire: Wire,
     pub(super) source: IpAddr,
     slots: Vec<Slot>,
     free: Vec<u16>,
@@ -53,6 +54,7 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// With a socket of its own.
     pub(super) fn new(target: SocketAddr, source: Option<IpAddr>, slots: u32) -> Result<Self> {
         let any: IpAddr = if target.is_ipv6() { [0u16; 8].into() } else { [0u8; 4].into() };
         let from = SocketAddr::new(source.unwrap_or(any), 0);
@@ -60,9 +62,13 @@ impl Client {
             UdpSocket::bind(from).with_context(|| format!("source {from}: is it this machine's?"))?;
         socket.connect(target).with_context(|| format!("no way to {target}"))?;
         let source = socket.local_addr()?.ip();
+        Ok(Self::by(Wire::Socket(socket), source, slots))
+    }
+
+    pub(super) fn by(wire: Wire, source: IpAddr, slots: u32) -> Self {
         let free = (0..=u16::MAX).take(slots as usize).collect();
         let slots = vec![Slot::default(); slots as usize];
-        Ok(Self { socket, source, slots, free, connection: None, connecting: false })
+        Self { wire, source, slots, free, connection: None, connecting: false }
     }
 
     /// Nothing is in flight.
@@ -96,8 +102,7 @@ impl Client {
         if batch.is_empty() {
             return Ok(0);
         }
-        let sent = datagrams::send(&self.socket, batch.iter().map(|due| due.request.bytes()))
-            .context("cannot send")?;
+        let sent = self.wire.send(batch.iter().map(|due| due.request.bytes()))?;
         let now = Instant::now();
         for due in &batch[..sent] {
             let Some(number) = self.free.pop() else { break };
@@ -116,7 +121,7 @@ impl Client {
         seen: &mut Vec<(IpAddr, u16)>,
         outcome: &mut Outcome,
     ) -> Result<usize> {
-        let count = datagrams::receive(&self.socket, received).context("cannot receive")?;
+        let count = self.wire.receive(received)?;
         if count > 0 {
             let now = Instant::now();
             for datagram in received.datagrams() {

@@ -13,6 +13,10 @@ options! {
     connects: u32 = 10,
     /// Share of announces and scrapes that have a bad connection id, 0 to 1
     bad_ids: f64 = 0.0,
+    /// Interface to send and receive frames by, past the network stack (AF_XDP, on queue 0); "" for sockets
+    xdp: String = String::new(),
+    /// With it: the tracker's hardware address, or the gateway's; "" to look it up
+    mac: String = String::new(),
     /// Peers wanted in an answer; -1 leaves it to the tracker
     want: i32 = -1,
 }
@@ -29,6 +33,7 @@ impl Configuration {
             "a socket has 65536 requests in flight at most: take more sockets"
         );
         ensure!(self.connects + self.announces + self.scrapes > 0, "all weights are 0");
+        ensure!(self.xdp.is_empty() || self.sockets <= 1024, "sockets are 1024 at most with xdp");
         ensure!((0.0..=1.0).contains(&self.bad_ids), "bad_ids is a share, from 0 to 1");
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! When the next request is due, and which: the loop over all sockets.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -11,9 +12,10 @@ use super::configuration::Configuration;
 use super::outcome::{Kind, Outcome};
 use super::pace::{Pace, Progress};
 use super::verdict::{Asked, Expected};
+use super::wire::{self, Link, Wire};
 use crate::population::{Population, splitmix};
 use crate::requests::Request;
-use crate::sys::datagrams::{self, BATCH, Received};
+use crate::sys::datagrams::{BATCH, Received};
 
 /// Longest wait in one go; lost requests and the end of the run are looked at that often.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -32,14 +34,7 @@ struct Draw {
 pub(super) fn run(configuration: &Configuration) -> Result<Outcome> {
     let common = configuration.common();
     let sources = common.sources()?;
-    let mut clients = (0..configuration.sockets)
-        .map(|number| {
-            let source = sources[number as usize % sources.len()];
-            let share = configuration.window / configuration.sockets;
-            let rest = u32::from(number < configuration.window % configuration.sockets);
-            Client::new(configuration.target, source, share + rest)
-        })
-        .collect::<Result<Vec<_>>>()?;
+    let mut clients = clients(configuration, &sources)?;
     let mut used: Vec<IpAddr> = clients.iter().map(|client| client.source).collect();
     used.sort_unstable();
     used.dedup();
@@ -76,6 +71,30 @@ pub(super) fn run(configuration: &Configuration) -> Result<Outcome> {
     measured.cpu =
         common.cpu_times()?.into_iter().zip(&before).map(|(now, before)| now.since(before)).collect();
     Ok(measured)
+}
+
+fn clients(configuration: &Configuration, sources: &[Option<IpAddr>]) -> Result<Vec<Client>> {
+    let slots = |number: u32| {
+        let share = configuration.window / configuration.sockets;
+        share + u32::from(number < configuration.window % configuration.sockets)
+    };
+    let source = |number: u32| sources[number as usize % sources.len()];
+    let numbers = 0..configuration.sockets;
+    if configuration.xdp.is_empty() {
+        return numbers
+            .map(|number| Client::new(configuration.target, source(number), slots(number)))
+            .collect();
+    }
+    let own = configuration.common().own_address()?;
+    let sources: Vec<IpAddr> = numbers.clone().map(|number| source(number).unwrap_or(own)).collect();
+    let link = Link::open(&configuration.xdp, &configuration.mac, configuration.target, &sources)?;
+    Ok(numbers
+        .zip(sources)
+        .map(|(number, source)| {
+            let wire = Wire::Xdp { link: Rc::clone(&link), client: number as usize };
+            Client::by(wire, source, slots(number))
+        })
+        .collect())
 }
 
 /// A part of the run.
@@ -130,7 +149,7 @@ fn drive(
             let due = pace.next().map_or(end, |next| next.min(end));
             let wait = due.saturating_duration_since(now).min(PATIENCE);
             if wait >= Duration::from_millis(1) {
-                datagrams::wait(clients.iter().map(|client| &client.socket), wait)?;
+                wire::wait(clients.iter().map(|client| &client.wire), wait)?;
             }
         }
     }

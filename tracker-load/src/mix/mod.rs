@@ -1,6 +1,7 @@
 //! `tracker-load udp mix`: connects, announces and scrapes together, as a public tracker gets them, in a closed or an open loop.
 //!
-//! - [`configuration`]: what is asked for, by flags or a file. [`client`]: a socket, its requests and the answers that belong to them.
+//! - [`configuration`]: what is asked for, by flags or a file. [`client`]: its requests and the answers that belong to them; [`wire`]: a
+//!   socket of its own, or frames past the network stack.
 //!   [`pace`]: when the next request is due; [`drive`]: the loop over all sockets. [`verdict`]: what is wrong with an answer. [`outcome`]: what came of it; [`report`], [`plot`]: for people and
 //!   programs. What is not UDP's own serves `http mix` and `ws mix`, too.
 //!
@@ -20,6 +21,7 @@ pub(crate) mod report;
 #[cfg(test)]
 mod tests;
 pub(crate) mod verdict;
+mod wire;
 
 use anyhow::Result;
 

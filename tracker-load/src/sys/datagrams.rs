@@ -25,6 +25,24 @@ impl Received {
         Self { buffers: Box::new([[0; DATAGRAM]; BATCH]), lengths: [0; BATCH], count: 0 }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes datagrams that came otherwise, as many as there is room for.
+    pub(crate) fn refill(&mut self, from: &mut std::collections::VecDeque<Vec<u8>>) {
+        self.count = 0;
+        while self.count < BATCH
+            && let Some(datagram) = from.pop_front()
+        {
+            let len = datagram.len().min(DATAGRAM);
+            self.buffers[self.count][..len].copy_from_slice(&datagram[..len]);
+            self.lengths[self.count] = len;
+            self.count += 1;
+        }
+    }
+
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
         self.buffers.iter().zip(self.lengths).take(self.count).map(|(buffer, length)| &buffer[..length])
     }

@@ -3,3 +3,4 @@
 pub(crate) mod datagrams;
 pub(crate) mod files;
 pub(crate) mod poller;
+pub(crate) mod xsk;

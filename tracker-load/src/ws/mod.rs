@@ -40,7 +40,7 @@ pub(crate) enum Ws {
     /// warm-up begins.
     Announce(Announce),
     /// Announces and scrapes of torrents as popular as real ones are, in a closed or an open loop
-    Mix(mix::Flags),
+    Mix(Box<mix::Flags>),
     /// Connections that announce one torrent and do nothing more but answer pings, and what they cost
     Idle(Idle),
 }
