@@ -22,7 +22,7 @@ pub(crate) struct Flagged {
     /// Rounds of everything
     #[arg(long, default_value = "5", value_name = "N")]
     rounds: String,
-    /// Measured seconds of a round
+    /// Measured seconds of a round over UDP
     #[arg(long, default_value = "0.5", value_name = "S")]
     seconds: String,
 }
@@ -77,13 +77,14 @@ pub(crate) fn run(flagged: &Flagged) -> Result<()> {
 /// Everything, one after the other, into docs/benchmarks and docs/benchmarks.md.
 fn all(flagged: &Flagged) -> Result<()> {
     let reports = || ["--output".into(), reports().into_os_string()];
-    let timed = [["--rounds", &flagged.rounds], ["--seconds", &flagged.seconds]].concat();
+    let rounds = ["--rounds", &flagged.rounds];
+    let timed = [rounds, ["--seconds", &flagged.seconds]].concat();
     let bench = build()?;
     bench.clone().arg("sockets").args(&timed).args(programs()).args(reports()).run()?;
     bench.clone().arg("udp").args(&timed).args(lab()).args(reports()).run()?;
     bench.clone().arg("footprint").args(programs()).args(reports()).run()?;
-    bench.clone().arg("http").args(&timed).args(programs()).args(reports()).run()?;
-    bench.clone().arg("ws").args(&timed).args(programs()).args(reports()).run()?;
+    bench.clone().arg("http").args(rounds).args(programs()).args(reports()).run()?;
+    bench.clone().arg("ws").args(rounds).args(programs()).args(reports()).run()?;
     bench.clone().arg("expiry").args(programs()).args(reports()).run()?;
     bench.arg("instructions").arg("--functions").args(reports()).run()?;
     summary()
