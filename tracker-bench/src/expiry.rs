@@ -11,9 +11,9 @@ use serde_json::Value;
 use crate::machine::Machine;
 use crate::report::{self, Conditions, Row};
 use crate::rounds::Rounds;
-use crate::sockets::Programs;
 use crate::sockets::places::{Net, Place};
 use crate::sockets::trackers::{Daemon, Who};
+use crate::sockets::{Programs, faults};
 
 /// Flags of `expiry`.
 #[derive(Args, Clone)]
@@ -165,7 +165,7 @@ fn row(full: &Full, name: &str, report: &Value) -> Result<Row> {
         _ => "peers expire",
     };
     let lost = report.pointer("/kinds/announce/lost").and_then(Value::as_u64).unwrap_or(0);
-    Ok(Row::new(
+    let row = Row::new(
         &format!("expiry-{}-{name}", full.who.id()),
         format!("{}: 99.9 % of announces are answered within, while {what}", full.who.name()),
         "µs",
@@ -179,7 +179,9 @@ fn row(full: &Full, name: &str, report: &Value) -> Result<Row> {
         us("p99.99")?,
         us("max")?
     ))
-    .note(format!("{rate:.0} answers/s of {:.0} asked, {lost} lost", full.rate)))
+    .note(format!("{rate:.0} answers/s of {:.0} asked, {lost} lost", full.rate));
+    let faults = faults(report);
+    Ok(if faults.is_empty() { row } else { row.note(faults) })
 }
 
 const REMARKS: &str = "\

@@ -9,9 +9,9 @@ use crate::held::Held;
 use crate::machine::Machine;
 use crate::report::{self, Conditions, Row};
 use crate::rounds::Rounds;
-use crate::sockets::Programs;
 use crate::sockets::places::{Net, Place};
 use crate::sockets::trackers::{Daemon, Who};
+use crate::sockets::{Programs, faults};
 
 /// Flags of `footprint`.
 #[derive(Args, Clone)]
@@ -88,7 +88,7 @@ fn one(programs: &Programs, who: Who, torrents: u32, peers: u32) -> Result<Row> 
     let total = f64::from(torrents) * f64::from(peers);
     let a_peer = after.bytes.saturating_sub(before.bytes) as f64 / total;
     eprintln!("{}, {torrents} × {peers}: {a_peer:.1} bytes a peer", who.name());
-    Ok(Row::new(
+    let row = Row::new(
         &format!("footprint-{torrents}x{peers}-{}", who.id()),
         format!("{torrents} torrents with {peers} IPv4 peers, {}", who.name()),
         "bytes a peer",
@@ -100,7 +100,9 @@ fn one(programs: &Programs, who: Who, torrents: u32, peers: u32) -> Result<Row> 
         before.bytes as f64 / 1e6,
         after.bytes as f64 / 1e6,
         after.maps as f64 / 1e6
-    )))
+    ));
+    let faults = faults(&report);
+    Ok(if faults.is_empty() { row } else { row.note(faults) })
 }
 
 const REMARKS: &str = "\

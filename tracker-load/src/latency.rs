@@ -84,6 +84,25 @@ mod tests {
         }
     }
 
+    /// Exponential: the share above t is e^(-t / mean).
+    #[test]
+    fn quantiles_of_an_exponential_distribution_are_what_they_should_be() {
+        const MEAN_US: f64 = 250.0;
+        let (mut histogram, mut random) = (Histogram::new(), 7);
+        for _ in 0..400_000 {
+            // In (0, 1].
+            let uniform: f64 =
+                ((crate::population::splitmix(&mut random) >> 11) + 1) as f64 / (1u64 << 53) as f64;
+            histogram.add(Duration::from_secs_f64(-uniform.ln() * MEAN_US / 1e6));
+        }
+        for share in [0.5, 0.9, 0.99, 0.999] {
+            let expected = -(1.0 - share).ln() * MEAN_US;
+            let ratio = histogram.quantile_us(share) / expected;
+            // A bucket is 3 % wide; beyond 0.999 there are 400, so chance adds five per cent of a mean.
+            assert!((0.97..1.07).contains(&ratio), "{share}: {ratio}");
+        }
+    }
+
     #[test]
     fn empty_histogram_says_zero() {
         assert_eq!(Histogram::new().quantile_us(0.5), 0.0);

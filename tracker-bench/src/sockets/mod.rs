@@ -46,13 +46,27 @@ pub(crate) struct Programs {
     opentracker: Option<PathBuf>,
 }
 
+/// Wrong answers by what is wrong with them, as tracker-load reports them.
+pub(crate) fn faults(report: &serde_json::Value) -> String {
+    let faults = report["faults"].as_object().into_iter().flatten();
+    let found = faults.filter_map(|(name, count)| Some((name, count.as_u64().filter(|count| *count > 0)?)));
+    found
+        .map(|(name, count)| format!("{count} wrong answers ({})", name.replace('_', " ")))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 impl Programs {
-    /// tracker-load, in the client's namespace of a net, on CPU 0; its report.
+    /// tracker-load, in the client's namespace of a net, on CPU 0; its report, also when there are faults in it.
     pub(crate) fn load(&self, net: &Net, arguments: &[&str]) -> Result<serde_json::Value> {
         let mut command = net.client.command("taskset");
         command.args(["-c", "0"]).arg(&self.load).args(arguments);
         command.args(["--json", "--target", &format!("{}:{}", net.tracker(), trackers::PORT)]);
-        serde_json::from_str(&places::output(command)?).context("tracker-load's report")
+        let (text, result) = places::printed(command)?;
+        match serde_json::from_str(&text) {
+            Ok(report) => Ok(report),
+            Err(error) => Err(result.err().unwrap_or_else(|| error.into())),
+        }
     }
 
     fn aquatic(&self) -> Option<PathBuf> {

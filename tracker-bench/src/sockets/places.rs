@@ -8,7 +8,7 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use tracker_testkit::netns::{AttachedProgram, Namespace};
 
 use super::trackers::Who;
@@ -130,9 +130,16 @@ fn with(mut command: Command, arguments: &[&str]) -> Command {
 }
 
 /// What a program prints; an error when it fails.
-pub(crate) fn output(mut command: Command) -> Result<String> {
+pub(crate) fn output(command: Command) -> Result<String> {
+    let (text, result) = printed(command)?;
+    result.map(|()| text)
+}
+
+/// What a program prints, and whether it failed.
+pub(crate) fn printed(mut command: Command) -> Result<(String, Result<()>)> {
     let output = command.output().with_context(|| format!("cannot start {command:?}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {}: {}", output.status, said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let failed = || anyhow::anyhow!("{command:?}: {}: {}", output.status, said.trim());
+    let result = if output.status.success() { Ok(()) } else { Err(failed()) };
+    Ok((String::from_utf8_lossy(&output.stdout).into_owned(), result))
 }

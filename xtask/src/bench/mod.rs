@@ -80,11 +80,11 @@ fn all(flagged: &Flagged) -> Result<()> {
     let rounds = ["--rounds", &flagged.rounds];
     let timed = [rounds, ["--seconds", &flagged.seconds]].concat();
     let bench = build()?;
-    bench.clone().arg("sockets").args(&timed).args(programs()).args(reports()).run()?;
-    bench.clone().arg("udp").args(&timed).args(lab()).args(reports()).run()?;
     bench.clone().arg("footprint").args(programs()).args(reports()).run()?;
     bench.clone().arg("http").args(rounds).args(programs()).args(reports()).run()?;
     bench.clone().arg("ws").args(rounds).args(programs()).args(reports()).run()?;
+    bench.clone().arg("sockets").args(&timed).args(programs()).args(reports()).run()?;
+    bench.clone().arg("udp").args(&timed).args(lab()).args(reports()).run()?;
     bench.clone().arg("expiry").args(programs()).args(reports()).run()?;
     bench.arg("instructions").arg("--functions").args(reports()).run()?;
     summary()
