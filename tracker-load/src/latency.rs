@@ -91,12 +91,12 @@ mod tests {
         let (mut histogram, mut random) = (Histogram::new(), 7);
         for _ in 0..400_000 {
             // In (0, 1].
-            let uniform: f64 =
-                ((crate::population::splitmix(&mut random) >> 11) + 1) as f64 / (1u64 << 53) as f64;
+            let drawn = (crate::population::splitmix(&mut random) >> 11) + 1;
+            let uniform: f64 = drawn as f64 / (1u64 << 53) as f64;
             histogram.add(Duration::from_secs_f64(-uniform.ln() * MEAN_US / 1e6));
         }
         for share in [0.5, 0.9, 0.99, 0.999] {
-            let expected = -(1.0 - share).ln() * MEAN_US;
+            let expected = -(1.0_f64 - share).ln() * MEAN_US;
             let ratio = histogram.quantile_us(share) / expected;
             // A bucket is 3 % wide; beyond 0.999 there are 400, so chance adds five per cent of a mean.
             assert!((0.97..1.07).contains(&ratio), "{share}: {ratio}");
