@@ -71,7 +71,7 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         command: format!("cargo xtask bench expiry --torrents {}", flags.torrents),
         rounds: 1,
         seconds: MEASURED,
-        versions: report::versions(),
+        versions: flags.programs.versions(),
         remarks: REMARKS,
     };
     report::publish(&conditions, &rows, flags.output.as_deref(), "expiry")

@@ -42,7 +42,7 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         command: "cargo xtask bench footprint".to_owned(),
         rounds: 1,
         seconds: 0.0,
-        versions: report::versions(),
+        versions: flags.programs.versions(),
         remarks: REMARKS,
     };
     report::publish(&conditions, &rows, flags.output.as_deref(), "footprint")

@@ -57,6 +57,22 @@ pub(crate) fn faults(report: &serde_json::Value) -> String {
 }
 
 impl Programs {
+    /// Of all that take part.
+    pub(crate) fn versions(&self) -> Vec<String> {
+        let mut versions = report::versions();
+        if let Some(aquatic) = self.aquatic() {
+            versions.push(format!(
+                "aquatic_udp {}",
+                report::said(&aquatic.to_string_lossy(), &["--version"], "")
+            ));
+        }
+        if self.opentracker().is_some() {
+            let query = ["-W", "-f", "opentracker ${Version}", "opentracker"];
+            versions.push(report::said("dpkg-query", &query, "opentracker"));
+        }
+        versions
+    }
+
     /// tracker-load, in the client's namespace of a net, on CPU 0; its report, also when there are faults in it.
     pub(crate) fn load(&self, net: &Net, arguments: &[&str]) -> Result<serde_json::Value> {
         let mut command = net.client.command("taskset");
@@ -126,7 +142,7 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         command,
         rounds: flags.rounds,
         seconds: flags.seconds,
-        versions: report::versions(),
+        versions: flags.programs.versions(),
         remarks: rows::REMARKS,
     };
     report::publish(&conditions, &rows, flags.output.as_deref(), "sockets")
