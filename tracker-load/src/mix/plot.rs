@@ -9,7 +9,7 @@ const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 50.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 40.0;
 const BOTTOM: f64 = 50.0;
 
 /// Shares that are marked: none take longer than `max`.
