@@ -117,11 +117,11 @@ fn requests_go_out_and_answers_come_back_as_frames_of_both_families() {
         let answered = tracker.join().expect("it ends");
         assert!(good, "{report}");
         let answers = report["answers"].as_u64().expect("a number");
-        assert!(answers > 200 && answered > answers, "{answers} answers of {answered}: {report}");
+        assert!(answers > 1000 && answered > answers, "{answers} answers of {answered}: {report}");
         for kind in ["connect", "announce", "scrape"] {
             let of = &report["kinds"][kind];
             let (answers, lost) = (of["answers"].as_u64().unwrap_or(0), of["lost"].as_u64().unwrap_or(0));
-            assert!(answers > 5, "{kind}: {of}");
+            assert!(answers > 10, "{kind}: {of}");
             // A machine that is busy with something else may hold a tracker up for a second.
             assert!(lost <= 64 && lost * 10 <= answers, "{kind}: {of}");
         }
