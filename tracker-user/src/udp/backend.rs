@@ -113,6 +113,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::thread;
     use std::time::Duration;
+    use tracker_testkit::skip::{Requirement, must_skip};
 
     const BOTH: [Chosen; 2] = [Chosen::Mmsg, Chosen::IoUring];
 
@@ -134,9 +135,8 @@ mod tests {
     fn open(kind: Chosen, socket: &UdpSocket) -> Box<dyn Backend + '_> {
         match kind.open(socket.as_fd()) {
             Opened::Mmsg(mmsg) => {
-                if kind != Chosen::Mmsg {
-                    eprintln!("skipped: no io_uring on this machine");
-                }
+                // A machine that allows io_uring has to have used it.
+                assert!(kind == Chosen::Mmsg || must_skip(&[Requirement::IoUring]), "it fell back");
                 Box::new(mmsg)
             }
             Opened::IoUring(ring) => ring,
