@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::thread;
 
 use crate::config::UdpBackend;
 use crate::udp::sys::ANSWER_BYTES;
@@ -54,7 +55,8 @@ impl Chosen {
         if wanted == UdpBackend::Mmsg {
             return Self::Mmsg;
         }
-        match UdpSocket::bind("127.0.0.1:0").and_then(|socket| Ring::new(socket.as_fd()).map(drop)) {
+        let try_it = || UdpSocket::bind("127.0.0.1:0").and_then(|socket| Ring::new(socket.as_fd()).map(drop));
+        match in_a_thread_of_its_own(try_it) {
             Ok(()) => Self::IoUring,
             Err(error) => {
                 fall_back(&error);
@@ -91,6 +93,14 @@ pub enum Opened<'a> {
     IoUring(Box<Ring<'a>>),
 }
 
+/// A ring that is gone interrupts, somewhat later, a system call of the thread that had made it.
+fn in_a_thread_of_its_own<T: Send>(make_ring: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    thread::scope(|scope| match thread::Builder::new().spawn_scoped(scope, make_ring)?.join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 fn fall_back(error: &io::Error) {
     let why = match error.raw_os_error() {
         Some(libc::ENOSYS) => "the kernel was built without it",
@@ -111,7 +121,6 @@ mod tests {
     use super::*;
     use crate::udp::sys::{Family, REQUEST_BYTES, ask_for_local_address};
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    use std::thread;
     use std::time::Duration;
     use tracker_testkit::skip::{Requirement, must_skip};
 
@@ -368,7 +377,11 @@ mod tests {
             let address = server.local_addr().expect("it is bound");
             let client = client("127.0.0.1:0");
             for _ in 0..50 {
-                drop(open(kind, &server));
+                in_a_thread_of_its_own(|| {
+                    drop(open(kind, &server));
+                    Ok(())
+                })
+                .expect("a thread");
                 client.send_to(b"later", address).expect("loopback takes it");
             }
             // Those that were read by nobody are there for who comes next.
