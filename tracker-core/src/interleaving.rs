@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use tracker_common::event::AnnounceEvent;
 use tracker_common::siphash::SipKey;
 use tracker_common::table::layout::{Index, ListName, Place, Torrent, hash_words, torrent_version};
-use tracker_common::table::{Family, PeerAddress, Query, Record, TableMemory, announce, scrape};
+use tracker_common::table::{
+    BothPeers, Family, PeerAddress, Query, Record, TableMemory, announce, announce_both, scrape,
+};
 use tracker_common::wire::{AnnounceKind, InfoHash};
 
 use crate::limits::Limits;
@@ -32,6 +34,13 @@ enum Deed {
         len: u32,
     },
     Go {
+        hash: InfoHash,
+        family: Family,
+        first: u32,
+        len: u32,
+    },
+    /// They become what they weren't: leechers have completed, seeders look for something again.
+    Turn {
         hash: InfoHash,
         family: Family,
         first: u32,
@@ -132,18 +141,19 @@ const fn is_seeder(n: u32) -> bool {
 }
 
 fn perform(writer: &mut TableWriter, now: &mut Millis, deed: &Deed) {
-    let crowd = |writer: &mut TableWriter, now, hash: &InfoHash, family, first: u32, len: u32, kind| {
+    let at = *now;
+    let mut crowd = |hash: InfoHash, family, first: u32, len: u32, kind, turned: bool| {
         for n in first..first + len {
-            writer.apply(&AnnounceEvent::new(*hash, certified(hash, family, n), kind, is_seeder(n), 0), now);
+            let seeder = is_seeder(n) != turned;
+            writer.apply(&AnnounceEvent::new(hash, certified(&hash, family, n), kind, seeder, 0), at);
         }
     };
     match *deed {
-        Deed::Come { hash, family, first, len } => {
-            crowd(writer, *now, &hash, family, first, len, AnnounceKind::None);
-        }
+        Deed::Come { hash, family, first, len } => crowd(hash, family, first, len, AnnounceKind::None, false),
         Deed::Go { hash, family, first, len } => {
-            crowd(writer, *now, &hash, family, first, len, AnnounceKind::Stopped);
+            crowd(hash, family, first, len, AnnounceKind::Stopped, false)
         }
+        Deed::Turn { hash, family, first, len } => crowd(hash, family, first, len, AnnounceKind::None, true),
         Deed::Drop { hash } => {
             let mut round = DropRound::default();
             while !writer.drop_torrents(&mut round, |dropped| *dropped == hash, *now).done {}
@@ -176,6 +186,17 @@ fn deeds() -> impl Strategy<Value = Deed> {
         1 => hashes().prop_map(|hash| Deed::Drop { hash }),
         2 => (0..300u32, 1..60u32).prop_map(|(first, len)| Deed::Others { first, len }),
         2 => prop_oneof![Just(128u64), Just(300), 0..1_000u64].prop_map(|ms| Deed::Pass { ms }),
+    ]
+}
+
+/// What the writer may do to move peers within the lists of the torrent.
+fn moves() -> impl Strategy<Value = Deed> {
+    let crowd = || (families(), 0..120u32, 1..40u32);
+    let hash = ASKED;
+    prop_oneof![
+        1 => crowd().prop_map(move |(family, first, len)| Deed::Come { hash, family, first, len }),
+        2 => crowd().prop_map(move |(family, first, len)| Deed::Go { hash, family, first, len }),
+        3 => crowd().prop_map(move |(family, first, len)| Deed::Turn { hash, family, first, len }),
     ]
 }
 
@@ -218,6 +239,50 @@ proptest! {
             };
             prop_assert!(!seeder || !is_seeder(n), "a seeder got {handed_out:?}");
             prop_assert_ne!(handed_out, peer, "the announcer got itself");
+        }
+    }
+}
+
+/// Peers of an answer, none of them twice.
+fn all_different(peers: &[u8], len: usize) -> Result<(), TestCaseError> {
+    let mut peers: Vec<_> = peers.chunks(len).collect();
+    let all = peers.len();
+    peers.sort_unstable();
+    peers.dedup();
+    prop_assert_eq!(peers.len(), all, "somebody is in the answer twice");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6_000))]
+
+    #[test]
+    fn an_overtaken_reader_names_nobody_twice(
+        family in families(), both: bool, swarm in 4..120u32,
+        // One lot fewer than times that a reader looks.
+        meanwhile in proptest::collection::vec((0..300u32, proptest::collection::vec(moves(), 1..6)), 1..4),
+        n in 0..130u32, seeder in proptest::bool::weighted(0.2), want in 1..230u32, random: u64,
+    ) {
+        let mut writer = new_writer();
+        let mut now = Millis(1_000_000);
+        for family in [Family::V4, Family::V6] {
+            perform(&mut writer, &mut now, &Deed::Come { hash: ASKED, family, first: 0, len: swarm });
+        }
+        let memory = writer.reader().memory;
+        let writer = RefCell::new((writer, now));
+        let table = Overtaken { memory: &memory, writer: &writer, deeds: &meanwhile, loads: Cell::new(0) };
+        let peer = certified(&ASKED, family, n);
+        let query = Query { info_hash: &ASKED, peer, seeder, stopped: false, want, random };
+        if both {
+            let mut out = BothPeers::new();
+            let found = announce_both(&&table, &query, &mut out);
+            all_different(out.v4(&found), 6)?;
+            all_different(out.v6(&found), 18)?;
+        } else {
+            let mut out = [0; 1472];
+            let found = announce(&&table, &query, &mut out);
+            let len = family.peer_len();
+            all_different(&out[..found.peers as usize * len], len)?;
         }
     }
 }

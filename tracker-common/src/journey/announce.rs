@@ -15,7 +15,7 @@ use crate::wire::{self, AnnounceKind, Refusal};
 
 /// Answers an announce, and hands its event on.
 ///
-/// In four functions that keep what they know in the workspace: each begins with nothing in registers and on the stack, so the verifier follows
+/// In functions that keep what they know in the workspace: each begins with nothing in registers and on the stack, so the verifier follows
 /// it once, not once for every way through those before it.
 #[inline(always)]
 pub(super) fn announce<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) -> Verdict {
@@ -25,6 +25,11 @@ pub(super) fn announce<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut 
     }
     pick::<F, H, N>(frame, host);
     settle::<F, H, N>(frame, host);
+    // Once: the verifier follows each.
+    if renew::<H>(host) {
+        pick::<F, H, N>(frame, host);
+        settle::<F, H, N>(frame, host);
+    }
     finish::<F, H, N>(frame, host)
 }
 
@@ -148,6 +153,13 @@ fn settle<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) {
     let Some(work) = host.workspace() else { return };
     let announcer = work.announce.announcer::<N::Peers>();
     table::settle(&memory, &announcer, work, &mut FrameRoom::of::<N>(frame));
+}
+
+/// Whether they have to be picked again.
+#[inline(always)]
+fn renew<H: Host>(host: &mut H) -> bool {
+    let memory = host.table();
+    host.workspace().is_some_and(|work| table::renew(&memory, work))
 }
 
 /// Writes all but the peers, which are there.

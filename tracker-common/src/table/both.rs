@@ -7,8 +7,8 @@
 
 use super::layout::{Kind, List, ListName, MAX_LIST_LINES, Torrent, depth, hash_words};
 use super::listed::{LEECHERS, SEEDERS, Steps, begin_list, leave_one_out, put_part, touch};
-use super::lookup::{Lookup, find};
-use super::read::{Standing, pick_inline};
+use super::lookup::{Lookup, find, renew};
+use super::read::{ROUNDS, Standing, pick_inline};
 use super::select::{Dice, Draw, leechers_share, max_steps};
 use super::work::Listed;
 use super::{
@@ -82,17 +82,13 @@ pub fn announce_both<M: TableMemory>(memory: &M, query: &Query<'_>, out: &mut Bo
     let mut work = Workspace::default();
     find(memory, &mut work, &hash_words(query.info_hash));
     let announcers = Announcers::of(query);
-    work.stands(Standing::Unseen);
-    let mut lens = match work.lookup() {
-        Lookup::Unknown => {
-            work.stands(Standing::Absent);
-            [0; 2]
+    let mut lens = [0; 2];
+    for _ in 0..ROUNDS {
+        lens = put(memory, &announcers, &mut work, out);
+        if !renew(memory, &mut work) {
+            break;
         }
-        Lookup::Torn => [0; 2],
-        Lookup::Whole if !work.has_lists() => put_inline(&announcers, &mut work, out),
-        Lookup::Whole if query.stopped => [0; 2],
-        Lookup::Whole => put_listed(memory, &announcers, &mut work, out),
-    };
+    }
     memory.acquire();
     // Lines that were freed after the first look at the generation may have been used again by now.
     if memory.generation().wrapping_sub(generation) >= 2 {
@@ -141,6 +137,26 @@ impl Announcers {
 fn announcer<P: PeerFamily>(query: &Query<'_>, peer: P::Peer) -> Announcer<P> {
     let Query { seeder, stopped, random, .. } = *query;
     Announcer { peer, seeder, stopped, want: query.want.min(MAX_PEERS_OF_BOTH), random }
+}
+
+/// Peers of the torrent that was found; bytes of each family.
+fn put<M: TableMemory>(
+    memory: &M,
+    announcers: &Announcers,
+    work: &mut Workspace,
+    out: &mut BothPeers,
+) -> [u32; 2] {
+    work.stands(Standing::Unseen);
+    match work.lookup() {
+        Lookup::Unknown => {
+            work.stands(Standing::Absent);
+            [0; 2]
+        }
+        Lookup::Torn => [0; 2],
+        Lookup::Whole if !work.has_lists() => put_inline(announcers, work, out),
+        Lookup::Whole if announcers.four.stopped => [0; 2],
+        Lookup::Whole => put_listed(memory, announcers, work, out),
+    }
 }
 
 /// Peers of the torrent's own record, which are all of one family; bytes of each.

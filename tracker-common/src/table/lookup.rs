@@ -1,7 +1,7 @@
 //! From an info hash to a consistent copy of its torrent.
 
 use super::layout::{
-    BUCKET_SLOTS, ListName, Place, Torrent, slot, slot_fingerprint, slot_torrent, torrent_version,
+    BUCKET_SLOTS, ListName, Place, Torrent, is_at_rest, slot, slot_fingerprint, slot_torrent, torrent_version,
 };
 use super::{Family, Record, TableMemory, Workspace};
 use crate::siphash::siphash_1_3_words;
@@ -52,7 +52,7 @@ pub fn find<M: TableMemory>(memory: &M, work: &mut Workspace, wanted: &[u64; 3])
             if let Some(record) = memory.record(number) {
                 let found = copy::<M>(memory, record, work, wanted);
                 if !matches!(found, Lookup::Unknown) {
-                    work.lookup = found as u32;
+                    (work.lookup, work.number) = (found as u32, number);
                     return;
                 }
             }
@@ -60,6 +60,24 @@ pub fn find<M: TableMemory>(memory: &M, work: &mut Workspace, wanted: &[u64; 3])
         memory.acquire();
         bucket = place.second;
     }
+}
+
+/// Looks at the torrent in the workspace again if peers have moved within its lists since it was found: then one may have been met on two
+/// places, and true says that what was picked from the lists has to be picked again.
+#[inline(never)]
+pub fn renew<M: TableMemory>(memory: &M, work: &mut Workspace) -> bool {
+    if !matches!(work.lookup(), Lookup::Whole) || !work.has_lists() {
+        return false;
+    }
+    // Pairs with the writer's fence before it moves a peer: who has seen one on its new place sees the other version.
+    memory.acquire();
+    let [first, second, word2, ..] = work.torrent;
+    let Some(record) = memory.record(work.number) else { return false };
+    if record.word(2) == word2 && is_at_rest(word2) {
+        return false;
+    }
+    work.lookup = copy::<M>(memory, record, work, &[first, second, word2 & 0xffff_ffff]) as u32;
+    true
 }
 
 /// Torrents that are looked up together.

@@ -19,6 +19,9 @@
 //!
 //! - A **torrent** has a version (24 bits), a **line** too (32 bits): odd while the writer is in the middle of a change. A reader loads
 //!   the version, the words, the version again; when the two differ it tries once more, then answers without these peers.
+//! - A peer that leaves a list is replaced by the list's last one, and one that has completed goes from one list to another. So that none is met
+//!   on both places, the torrent's version says that peers are moving before the first of them does; a reader that finds another version after
+//!   it has picked, or one that says so, picks again.
 //! - **Slots behind a list's end** are never zeroed: they hold peers that were announced for the same torrent (a fresh line is filled
 //!   with copies of its first peer). So a reader that still has an older count copies a peer that has just left, never a stranger.
 //! - Freed lines and torrent numbers **rest**: a thing freed in generation g is used again in generation g + 2 at the earliest, and
@@ -40,7 +43,7 @@ mod work;
 
 pub use both::{BothPeers, FoundBoth, MAX_PEERS_OF_BOTH, announce_both};
 pub use family::{Peer6, PeerFamily, Peers4, Peers6};
-pub use lookup::{Lookup, TOGETHER, expect, find};
+pub use lookup::{Lookup, TOGETHER, expect, find, renew};
 pub use read::{Announcer, Found, Query, ScrapeCounts, announce, answer, pick, scrape, settle};
 pub use room::{Buffer, Room, SPARE};
 pub(crate) use work::Announced;

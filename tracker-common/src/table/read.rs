@@ -2,7 +2,7 @@
 
 use super::layout::{INLINE_V4, Kind, Torrent, hash_words};
 use super::listed::{pick_listed, settle_listed};
-use super::lookup::{Lookup, find};
+use super::lookup::{Lookup, find, renew};
 use super::select::Dice;
 use super::{Buffer, PeerAddress, PeerFamily, Peers4, Peers6, Room, SPARE, TableMemory, Workspace};
 use crate::wire::InfoHash;
@@ -191,6 +191,9 @@ impl Workspace {
     }
 }
 
+/// How often peers are picked before an answer goes out in which, as they move all the time, one might be twice.
+pub(super) const ROUNDS: u32 = 4;
+
 /// The peers and counts that a look-up has for an announcer.
 #[inline(always)]
 pub fn answer<P: PeerFamily, M: TableMemory, R: Room>(
@@ -199,8 +202,13 @@ pub fn answer<P: PeerFamily, M: TableMemory, R: Room>(
     work: &mut Workspace,
     room: &mut R,
 ) -> Found {
-    pick(memory, announcer, work, room);
-    settle(memory, announcer, work, room);
+    for _ in 0..ROUNDS {
+        pick(memory, announcer, work, room);
+        settle(memory, announcer, work, room);
+        if !renew(memory, work) {
+            break;
+        }
+    }
     work.found::<P>(announcer.seeder, announcer.stopped)
 }
 

@@ -37,6 +37,9 @@ pub struct Workspace {
     pub(super) rank: u32,
     /// The frame's VLAN tag, 0 without one.
     pub(crate) tag: u32,
+    /// The number of the torrent that was found.
+    pub(super) number: u32,
+    pub(super) unused: u32,
     /// What the journey knows of an announce.
     pub(crate) announce: Announced,
 }

@@ -109,7 +109,7 @@ impl TableWriter {
 
     /// Cleans a torrent; false when the slice ended in the middle of it.
     fn clean(&mut self, number: u32, budget: u32, expired: &mut Expired, effort: &mut Effort) -> bool {
-        let before = self.torrent(number);
+        let mut before = self.torrent(number);
         let mut torrent = before;
         let done = match before.kind {
             Kind::Free => return true,
@@ -117,7 +117,7 @@ impl TableWriter {
                 self.expire_inline(&mut torrent, number, expired);
                 true
             }
-            Kind::Lists => self.expire_listed(&mut torrent, number, budget, expired, effort),
+            Kind::Lists => self.expire_listed(&mut before, &mut torrent, number, budget, expired, effort),
         };
         if torrent.seeders + torrent.leechers == 0 {
             self.store(number, &before, &torrent);
@@ -145,9 +145,11 @@ impl TableWriter {
         }
     }
 
-    /// False when the slice ended before all lists were looked at. What was done is true all the same, and counted.
+    /// False when the slice ended before all lists were looked at. What was done is true all the same, counted, and stored: `before` is what
+    /// the record says.
     fn expire_listed(
         &mut self,
+        before: &mut Torrent,
         torrent: &mut Torrent,
         number: u32,
         budget: u32,
@@ -172,6 +174,9 @@ impl TableWriter {
                 for position in (first..left).rev() {
                     if Cell(cells[(position - first) as usize]).expired(now) {
                         self.remove(torrent, number, Whereabouts::Listed { name, position });
+                        // One by one: until it is stored, readers pick again and again.
+                        self.store(number, before, torrent);
+                        *before = *torrent;
                         expired.peers += 1;
                         effort.spend(removal(list.count));
                     }

@@ -165,6 +165,7 @@ impl TableWriter {
     }
 
     fn remove_listed(&mut self, torrent: &mut Torrent, number: u32, name: ListName, position: u32) {
+        self.peers_move(number);
         let list = torrent.list(name);
         self.indexes.removing(&self.memory, number, name, list, position);
         let list = self.lines.remove(&self.memory, list, name.family(), position, self.generation);

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use tracker_common::table::layout::{Kind, TORRENT_VERSION_MASK, Torrent, WORDS, torrent_version};
+use tracker_common::table::layout::{
+    Kind, TORRENT_VERSION_MASK, TORRENT_VERSION_STEP, Torrent, WORDS, is_at_rest, torrent_version,
+};
 
 use super::TableWriter;
 use crate::memory::load;
@@ -42,8 +44,10 @@ impl TableWriter {
         match changed(&before, &after) {
             Changed::None => {}
             // One aligned word needs no version: a reader has it as it was or as it is.
-            Changed::One(index) => words[index].store(after[index], Ordering::Release),
-            Changed::More => {
+            Changed::One(index) if is_at_rest(before[2]) => {
+                words[index].store(after[index], Ordering::Release)
+            }
+            Changed::One(_) | Changed::More => {
                 let word_2 = |version: u32| torrent.words_at(version & TORRENT_VERSION_MASK)[2];
                 words[2].store(word_2(version.wrapping_add(1)), Ordering::Relaxed);
                 // Pairs with the reader's fence before it loads the version again: who sees a word stored below sees the odd version.
@@ -52,8 +56,21 @@ impl TableWriter {
                     words[index].store(after[index], Ordering::Relaxed);
                 }
                 // Release: pairs with the reader's fence after its first load of the version.
-                words[2].store(word_2(version.wrapping_add(2)), Ordering::Release);
+                words[2].store(word_2(at_rest_after(version)), Ordering::Release);
             }
+        }
+    }
+
+    /// Says that peers are going to be on other places of the torrent's lists than its record says, until it is stored. A record that isn't
+    /// stored afterwards would have all its readers pick twice.
+    #[inline(always)]
+    pub(super) fn peers_move(&self, number: u32) {
+        let word = &self.memory.words(number)[2];
+        let before = word.load(Ordering::Relaxed);
+        if is_at_rest(before) {
+            word.store(before + MOVING, Ordering::Relaxed);
+            // Pairs with the reader's fence after it has picked: who sees a peer on its new place sees this.
+            fence(Ordering::Release);
         }
     }
 
@@ -72,6 +89,13 @@ impl TableWriter {
         );
         difference(&mut self.totals.seeders_v6, before.seeders, after.seeders);
     }
+}
+
+/// What makes a version at rest one that says that peers move: it stays even.
+const MOVING: u64 = 2 << 40;
+
+const fn at_rest_after(version: u32) -> u32 {
+    (version / TORRENT_VERSION_STEP * TORRENT_VERSION_STEP).wrapping_add(TORRENT_VERSION_STEP)
 }
 
 /// Which words of a record differ.

@@ -94,7 +94,8 @@ pub use line::{
     peer_v4_number, with_directory_entry, with_line_version,
 };
 pub use torrent::{
-    InlinePeer, Kind, List, ListName, TORRENT_VERSION_MASK, Torrent, hash_words, torrent_version,
+    InlinePeer, Kind, List, ListName, TORRENT_VERSION_MASK, TORRENT_VERSION_STEP, Torrent, hash_words,
+    is_at_rest, torrent_version,
 };
 
 /// Words in a record.

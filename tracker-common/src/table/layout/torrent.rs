@@ -206,10 +206,20 @@ pub struct PeersV6 {
     pub leechers: u32,
 }
 
-/// Version of a torrent from its word 2; odd while the record is being written.
+/// Version of a torrent from its word 2: odd while the record is being written, and a multiple of four only when peers aren't moving within
+/// its lists either.
 #[inline(always)]
 pub const fn torrent_version(word2: u64) -> u32 {
     (word2 >> 40) as u32
+}
+
+/// From one version at which nothing is being changed to the next.
+pub const TORRENT_VERSION_STEP: u32 = 4;
+
+/// False while peers move within the torrent's lists: its record is still as it was before, and its lines not any more.
+#[inline(always)]
+pub const fn is_at_rest(word2: u64) -> bool {
+    torrent_version(word2).is_multiple_of(TORRENT_VERSION_STEP)
 }
 
 /// An info hash as words 0 and 1 and the low half of word 2.
