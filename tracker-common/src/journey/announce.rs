@@ -1,6 +1,7 @@
 //! From a checked connection id to the answer of an announce.
 
 use core::hint::black_box;
+use core::marker::PhantomData;
 
 use bytemuck::Pod;
 
@@ -9,7 +10,7 @@ use super::refuse::{ERROR_LEN, refuse};
 use crate::event;
 use crate::frame::{self, Datagram, Frame, Network, SUM_STEP};
 use crate::table::layout::{RECORD_BYTES, WORDS};
-use crate::table::{self, Announced, Announcer, PeerFamily, Room, SPARE};
+use crate::table::{self, Announced, Announcer, PeerFamily, Room, SPARE, Step, TableMemory};
 use crate::verdict::Verdict;
 use crate::wire::{self, AnnounceKind, Refusal};
 
@@ -23,14 +24,26 @@ pub(super) fn announce<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut 
     if !H::ANSWERS || verdict as u32 != Verdict::Announce as u32 {
         return verdict;
     }
-    pick::<F, H, N>(frame, host);
-    settle::<F, H, N>(frame, host);
-    // Once: the verifier follows each.
-    if renew::<H>(host) {
-        pick::<F, H, N>(frame, host);
-        settle::<F, H, N>(frame, host);
-    }
+    H::Table::repeat(ROUNDS, &mut Peers { frame, host, network: PhantomData::<N> });
     finish::<F, H, N>(frame, host)
+}
+
+/// Peers are picked, and once again should they have moved meanwhile.
+struct Peers<'a, F, H, N> {
+    frame: &'a mut F,
+    host: &'a mut H,
+    network: PhantomData<N>,
+}
+
+const ROUNDS: u32 = 2;
+
+impl<F: Frame, H: Host, N: Network> Step for Peers<'_, F, H, N> {
+    #[inline(always)]
+    fn step(&mut self, round: u32) -> bool {
+        pick::<F, H, N>(self.frame, self.host);
+        settle::<F, H, N>(self.frame, self.host);
+        round + 1 < ROUNDS && renew::<H>(self.host)
+    }
 }
 
 /// Up to the event.
