@@ -4,15 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hashbrown::HashMap;
 use tracker_common::connection_id::Address;
 use tracker_common::terms::Terms;
 use tracker_common::wire::{AnnounceKind, InfoHash};
 
 use super::full_scrape::FullScrape;
-use super::id::PeerId;
 use super::inbox::What;
 use super::mailbox::Mailbox;
+use super::memberships::Memberships;
 use super::offered::Offered;
 use super::request::{Action, Announce, Answer, Ends, Refusal, Request, read};
 use super::swarms::{Announcement, Refused};
@@ -20,12 +19,11 @@ use super::{Local, Scratch, reply};
 use crate::counters::Signal;
 use crate::worker::Worker;
 
-/// A client: its mailbox, and the peers that it speaks for.
+/// A client: its mailbox, and the swarms that it is in.
 pub(super) struct Client {
     pub(super) address: Address,
     pub(super) mailbox: Rc<Mailbox>,
-    /// With the second of each one's last announce.
-    peers: HashMap<(InfoHash, PeerId), u32>,
+    memberships: Memberships,
     /// Where the access list was that all of them were last looked up in.
     looked_up_in: usize,
 }
@@ -41,7 +39,7 @@ pub(super) enum Then {
 
 impl Client {
     pub(super) fn new(address: Address, mailbox: Rc<Mailbox>) -> Self {
-        Self { address, mailbox, peers: HashMap::new(), looked_up_in: 0 }
+        Self { address, mailbox, memberships: Memberships::default(), looked_up_in: 0 }
     }
 
     /// Does what a message asks.
@@ -102,23 +100,24 @@ impl Client {
         let refuse =
             |reason| Refusal { action: Action::Announce, reason, info_hash: Some(info_hash), ends: None };
         let stopped = kind == AnnounceKind::Stopped;
-        let known = self.peers.contains_key(&(info_hash, peer_id));
+        let known = self.memberships.get(&info_hash, &peer_id).map(|known| Arc::clone(&known.speaker));
         let max = settings.max_torrents_per_connection as usize;
-        if !stopped && !known && self.peers.len() >= max {
+        if !stopped && known.is_none() && self.memberships.len() >= max {
             self.forget_denied(worker);
-            if self.peers.len() >= max {
+            if self.memberships.len() >= max {
                 return Err(refuse("too many torrents"));
             }
         }
+        let swarms = &local.shared.swarms;
+        let speaker = known
+            .or_else(|| self.memberships.speaker(&peer_id).cloned())
+            .unwrap_or_else(|| swarms.speaker(peer_id, self.mailbox.id));
         let Scratch { message, picked } = scratch;
         picked.clear();
         let random = &mut worker.scratch.borrow_mut().random;
-        let announcement =
-            Announcement { info_hash, peer: peer_id, connection: self.mailbox.id, kind, seeder };
+        let announcement = Announcement { info_hash, speaker: &speaker, kind, seeder };
         let wanted = offers.len().min(settings.max_offers as usize);
-        let counts = local
-            .shared
-            .swarms
+        let counts = swarms
             .announce(&announcement, wanted, random, picked, |info_hash| {
                 worker.context.lists.access.load().allows(info_hash)
             })
@@ -127,9 +126,9 @@ impl Client {
                 Refused::Full => refuse("too many torrents"),
             })?;
         if stopped {
-            self.peers.remove(&(info_hash, peer_id));
+            self.memberships.remove(&info_hash, &peer_id);
         } else {
-            self.peers.insert((info_hash, peer_id), now_s);
+            self.memberships.announced(info_hash, &speaker, now_s);
         }
 
         let terms = Terms { interval_s: settings.interval_s, ..worker.context.policy.terms() };
@@ -205,33 +204,30 @@ impl Client {
         let list = worker.context.lists.access.load();
         let address = Arc::as_ptr(&list) as usize;
         if std::mem::replace(&mut self.looked_up_in, address) != address {
-            self.peers.retain(|(info_hash, _), _| list.allows(info_hash));
+            self.memberships.retain(|membership| list.allows(&membership.info_hash));
         }
     }
 
     /// Peers that haven't announced for too long leave.
     pub(super) fn expire(&mut self, local: &Local, now_s: u32) {
         let lifetime = local.shared.settings.peer_lifetime_s();
-        let id = self.mailbox.id;
-        let before = self.peers.len();
-        self.peers.retain(|(info_hash, peer), announced_s| {
-            let stays = now_s.saturating_sub(*announced_s) <= lifetime;
+        let before = self.memberships.len();
+        self.memberships.retain(|membership| {
+            let stays = now_s.saturating_sub(membership.announced_s) <= lifetime;
             if !stays {
-                local.shared.swarms.leave(info_hash, peer, id);
+                local.shared.swarms.leave(&membership.info_hash, &membership.speaker);
             }
             stays
         });
-        local.tally.add(Signal::PeersExpired, (before - self.peers.len()) as u64);
-        if self.peers.capacity() > 4 * self.peers.len() {
-            self.peers.shrink_to_fit();
-        }
+        local.tally.add(Signal::PeersExpired, (before - self.memberships.len()) as u64);
+        self.memberships.give_back_memory();
         self.mailbox.offered.borrow_mut().tidy(now_s);
     }
 
     /// All its peers leave (W08).
     pub(super) fn leave(&mut self, local: &Local) {
-        for ((info_hash, peer), _) in std::mem::take(&mut self.peers) {
-            local.shared.swarms.leave(&info_hash, &peer, self.mailbox.id);
+        for membership in std::mem::take(&mut self.memberships).iter() {
+            local.shared.swarms.leave(&membership.info_hash, &membership.speaker);
         }
     }
 }

@@ -7,7 +7,8 @@
 //! - `upgrade`: from HTTP to WebSocket. `session`: a connection from there to its end.
 //! - [`receiver`]: frames that come; `frame`: frames that go; `mailbox`: the queue of a connection; `inbox`: the way between workers.
 //! - [`request`]: what a message asks; `handler`: what becomes of it; `reply`: what is said. [`id`]: ids in JSON.
-//! - [`swarms`]: who is a member; `offered`: who may answer what. `full_scrape`: all torrents.
+//! - [`swarms`]: who is a member; [`memberships`]: where a connection is one; [`speaker`]: what both share; `positions`: the index of either.
+//! - `offered`: who may answer what. `full_scrape`: all torrents.
 
 pub mod connection_id;
 mod frame;
@@ -16,11 +17,14 @@ mod handler;
 pub mod id;
 mod inbox;
 mod mailbox;
+pub mod memberships;
 mod offered;
+mod positions;
 pub mod receiver;
 mod reply;
 pub mod request;
 mod session;
+pub mod speaker;
 pub mod swarms;
 mod upgrade;
 

@@ -1,16 +1,18 @@
 //! The swarms of WebTorrent, which all workers share.
 //!
 //! A worker takes a lock for the time of an announce; info hashes are spread over many locks, so two seldom meet. Who is a
-//! member, and who gets an offer, is [`Swarm`]'s; here are the map of torrents, limits and totals. Tests against a plain model are in
-//! `tests`.
+//! member, and who gets an offer, is [`Swarm`]'s, with `members` for their places and `aside` for those who have lost theirs; here are the map of
+//! torrents, limits and totals. Tests against a plain model are in `tests`, and what a membership costs is in `tests/webtorrent_memory.rs`.
 
+mod aside;
+mod members;
 mod swarm;
 #[cfg(test)]
 mod tests;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashMap;
 use tracker_common::wire::{AnnounceKind, InfoHash};
@@ -18,6 +20,7 @@ use tracker_core::Random;
 
 use super::connection_id::ConnectionId;
 use super::id::PeerId;
+use super::speaker::Speaker;
 use swarm::{Change, Swarm};
 
 /// Parts of the map, each with a lock of its own.
@@ -46,14 +49,12 @@ pub struct Recipient {
 }
 
 /// What is announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Announcement {
+#[derive(Clone, Copy, Debug)]
+pub struct Announcement<'a> {
     /// The torrent.
     pub info_hash: InfoHash,
-    /// The peer.
-    pub peer: PeerId,
-    /// The connection that speaks for it.
-    pub connection: ConnectionId,
+    /// The peer, and the connection that speaks for it.
+    pub speaker: &'a Arc<Speaker>,
     /// The event.
     pub kind: AnnounceKind,
     /// Whether it has everything.
@@ -96,6 +97,11 @@ impl Swarms {
         }
     }
 
+    /// Who announces a peer id by a connection. Any two of the same are the same to swarms, and one that is used again is less memory.
+    pub fn speaker(&self, peer: PeerId, connection: ConnectionId) -> Arc<Speaker> {
+        Arc::new(Speaker::new(peer, connection, &self.hasher))
+    }
+
     /// Applies an announce; up to `offers` other members are added to `picked`.
     ///
     /// `allows` is asked while the torrent is locked: a torrent that [`retain`](Self::retain) has dropped can't come back by an announce that
@@ -106,24 +112,24 @@ impl Swarms {
     /// The torrent isn't allowed; the peer is new and there is no room. Nobody is refused who leaves.
     pub fn announce(
         &self,
-        announcement: &Announcement,
+        announcement: &Announcement<'_>,
         offers: usize,
         random: &mut Random,
         picked: &mut Vec<Recipient>,
         allows: impl FnOnce(&InfoHash) -> bool,
     ) -> Result<Counts, Refused> {
-        let Announcement { info_hash, peer, connection, kind, seeder } = *announcement;
+        let Announcement { info_hash, speaker, kind, seeder } = *announcement;
         let mut part = self.part(&info_hash);
         if !allows(&info_hash) {
             return Err(Refused::Denied);
         }
         if kind == AnnounceKind::Stopped {
-            return Ok(self.leave_in(&mut part, &info_hash, &peer, connection));
+            return Ok(self.leave_in(&mut part, &info_hash, speaker));
         }
         let known = part.get_mut(&info_hash);
         // Relaxed here and below: a limit and numbers that are read by themselves.
         if self.claims.load(Ordering::Relaxed) >= self.max_peers as i64
-            && !known.as_ref().is_some_and(|swarm| swarm.has(&peer, connection))
+            && !known.as_ref().is_some_and(|swarm| swarm.has(speaker))
         {
             return Err(Refused::Full);
         }
@@ -131,28 +137,22 @@ impl Swarms {
             Some(swarm) => swarm,
             None => {
                 self.torrents.fetch_add(1, Ordering::Relaxed);
-                part.entry(info_hash).or_insert_with(|| Swarm::new(self.hasher.clone()))
+                part.entry(info_hash).or_default()
             }
         };
-        self.note(swarm.join(peer, connection, kind, seeder));
-        swarm.pick(&peer, offers, random, picked);
+        self.note(swarm.join(speaker, kind, seeder));
+        swarm.pick(speaker, offers, random, picked);
         Ok(swarm.counts())
     }
 
     /// A connection doesn't speak for this peer any more.
-    pub fn leave(&self, info_hash: &InfoHash, peer: &PeerId, connection: ConnectionId) {
-        self.leave_in(&mut self.part(info_hash), info_hash, peer, connection);
+    pub fn leave(&self, info_hash: &InfoHash, speaker: &Speaker) {
+        self.leave_in(&mut self.part(info_hash), info_hash, speaker);
     }
 
-    fn leave_in(
-        &self,
-        part: &mut Part<'_>,
-        info_hash: &InfoHash,
-        peer: &PeerId,
-        connection: ConnectionId,
-    ) -> Counts {
+    fn leave_in(&self, part: &mut Part<'_>, info_hash: &InfoHash, speaker: &Speaker) -> Counts {
         let Some(swarm) = part.get_mut(info_hash) else { return Counts::default() };
-        self.note(swarm.leave(peer, connection));
+        self.note(swarm.leave(speaker));
         if !swarm.is_empty() {
             return swarm.counts();
         }

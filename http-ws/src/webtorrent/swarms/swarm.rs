@@ -4,37 +4,35 @@
 //! place and the first one's claim is kept aside (W07): a client that has lost its connection comes back at once, and a stranger who
 //! copies somebody's peer id has it for as long as he stays and no longer.
 
-use std::hash::RandomState;
+use std::sync::Arc;
 
-use indexmap::IndexMap;
-use indexmap::map::Entry;
 use tracker_common::wire::AnnounceKind;
 use tracker_core::Random;
 
+use super::aside::{Aside, Claim};
+use super::members::Members;
 use super::{Counts, Recipient};
-use crate::webtorrent::connection_id::ConnectionId;
-use crate::webtorrent::id::PeerId;
-
-/// A connection's claim to be a peer of the torrent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Claim {
-    connection: ConnectionId,
-    seeder: bool,
-}
-
-/// Claims that are kept aside at most; of more, the oldest are forgotten. An honest swarm has one now and then.
-const MAX_ASIDE: usize = 64;
+use crate::webtorrent::speaker::Speaker;
 
 /// A torrent.
-#[derive(Debug)]
+///
+/// ```text
+///   members   ┌─────────────────┬─────────────────────┐
+///             │ s₀  s₁  …  sₖ₋₁ │ l₀  l₁  …           │   pointers to speakers, in no other order,
+///             └─────────────────┴─────────────────────┘   so that a random position is a random member
+///               k = seeders       leechers
+/// ```
+#[derive(Debug, Default)]
 pub(super) struct Swarm {
-    /// In no order: who leaves is replaced by the last one, so that a random position is a random member.
-    members: IndexMap<PeerId, Claim, RandomState>,
-    /// Claims whose peer id another connection has taken, the latest last. Almost always empty.
-    aside: Vec<(PeerId, Claim)>,
+    members: Members,
+    /// Claims whose peer id another connection has taken.
+    aside: Option<Box<Aside>>,
     seeders: u32,
     completed: u32,
 }
+
+/// Most torrents have one or two members, and the map of torrents has places for twice as many when it has just grown.
+const _: () = assert!(size_of::<Swarm>() == 48);
 
 /// How a swarm has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,10 +44,6 @@ pub(super) struct Change {
 }
 
 impl Swarm {
-    pub(super) fn new(hasher: RandomState) -> Self {
-        Self { members: IndexMap::with_hasher(hasher), aside: Vec::new(), seeders: 0, completed: 0 }
-    }
-
     pub(super) fn counts(&self) -> Counts {
         Counts {
             complete: self.seeders,
@@ -60,76 +54,75 @@ impl Swarm {
 
     /// All claims, the ones that are kept aside included.
     pub(super) fn claims(&self) -> usize {
-        self.members.len() + self.aside.len()
+        self.members.len() + self.aside.as_ref().map_or(0, |aside| aside.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.members.len() == 0
     }
 
     /// Whether this connection has announced this peer.
-    pub(super) fn has(&self, peer: &PeerId, connection: ConnectionId) -> bool {
-        self.members.get(peer).is_some_and(|claim| claim.connection == connection)
-            || self.aside.iter().any(|(id, claim)| id == peer && claim.connection == connection)
+    pub(super) fn has(&self, speaker: &Speaker) -> bool {
+        self.position_of(speaker).is_some() || self.aside.as_ref().is_some_and(|aside| aside.has(speaker))
     }
 
     /// A peer is there, or still is.
-    pub(super) fn join(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        kind: AnnounceKind,
-        seeder: bool,
-    ) -> Change {
-        let claim = Claim { connection, seeder };
+    pub(super) fn join(&mut self, speaker: &Arc<Speaker>, kind: AnnounceKind, seeder: bool) -> Change {
         let claims_before = self.claims();
         let seeders_before = self.seeders;
-        match self.members.entry(peer) {
-            Entry::Vacant(place) => {
-                place.insert(claim);
+        match self.members.position(speaker) {
+            None => {
+                let at = self.members.add(Arc::clone(speaker));
+                self.set_seeder(at, seeder);
             }
-            Entry::Occupied(mut place) => {
-                let before = place.insert(claim);
-                self.seeders -= u32::from(before.seeder);
+            Some(at) => {
+                let was_seeder = self.is_seeder(at);
                 // U14: of somebody who was a leecher.
-                self.completed += u32::from(kind == AnnounceKind::Completed && seeder && !before.seeder);
-                if before.connection != connection {
-                    self.aside.retain(|(id, claim)| *id != peer || claim.connection != connection);
-                    if self.aside.len() >= MAX_ASIDE {
-                        self.aside.remove(0);
-                    }
-                    self.aside.push((peer, before));
+                self.completed += u32::from(kind == AnnounceKind::Completed && seeder && !was_seeder);
+                if self.members.get(at).is_some_and(|member| !member.is(speaker)) {
+                    self.take_place(at, speaker, was_seeder);
                 }
+                self.set_seeder(at, seeder);
             }
         }
-        self.seeders += u32::from(seeder);
         self.change_since(claims_before, seeders_before)
     }
 
     /// A connection gives up its claim; whose place it had taken is a member again.
-    pub(super) fn leave(&mut self, peer: &PeerId, connection: ConnectionId) -> Change {
+    pub(super) fn leave(&mut self, speaker: &Speaker) -> Change {
         let claims_before = self.claims();
         let seeders_before = self.seeders;
-        if self.members.get(peer).is_some_and(|claim| claim.connection == connection) {
-            let next = self.aside.iter().rposition(|(id, _)| id == peer).map(|at| self.aside.remove(at).1);
-            let left = match next {
+        match self.position_of(speaker) {
+            Some(at) => match self.aside.as_mut().and_then(|aside| aside.take_latest(speaker)) {
                 Some(claim) => {
-                    self.seeders += u32::from(claim.seeder);
-                    self.members.insert(*peer, claim)
+                    self.members.replace(at, claim.speaker);
+                    self.set_seeder(at, claim.seeder);
                 }
-                None => self.members.swap_remove(peer),
-            };
-            self.seeders -= u32::from(left.is_some_and(|claim| claim.seeder));
-            self.give_back_memory();
-        } else {
-            self.aside.retain(|(id, claim)| id != peer || claim.connection != connection);
+                None => {
+                    // A leecher's place may be taken by the last one, who is no seeder while there are leechers.
+                    let at = self.set_seeder(at, false);
+                    self.members.swap_remove(at);
+                }
+            },
+            None => {
+                if let Some(aside) = &mut self.aside {
+                    aside.forget(speaker);
+                }
+            }
         }
+        self.aside.take_if(|aside| aside.len() == 0);
         self.change_since(claims_before, seeders_before)
     }
 
-    /// Up to `count` members other than `peer`, each set of them with the same chance (Floyd's algorithm).
-    pub(super) fn pick(&self, peer: &PeerId, count: usize, random: &mut Random, picked: &mut Vec<Recipient>) {
-        let own = self.members.get_index_of(peer);
+    /// Up to `count` members other than this speaker's peer, each set of them with the same chance (Floyd's algorithm).
+    pub(super) fn pick(
+        &self,
+        speaker: &Speaker,
+        count: usize,
+        random: &mut Random,
+        picked: &mut Vec<Recipient>,
+    ) {
+        let own = self.members.position(speaker);
         let others = self.members.len() - usize::from(own.is_some());
         let count = count.min(others);
         let begin = picked.len();
@@ -142,23 +135,63 @@ impl Swarm {
             let position = if taken(drawn) { limit } else { drawn };
             // Positions are counted without the sender.
             let at = position + usize::from(own.is_some_and(|own| position >= own));
-            let Some((peer, claim)) = self.members.get_index(at) else { continue };
-            picked.push(Recipient { peer: *peer, connection: claim.connection, position });
+            let Some(&Speaker { peer, connection, .. }) = self.members.get(at) else { continue };
+            picked.push(Recipient { peer, connection, position });
         }
+    }
+
+    /// Where this very claim is a member.
+    fn position_of(&self, speaker: &Speaker) -> Option<usize> {
+        let is = |at: &usize| self.members.get(*at).is_some_and(|member| member.is(speaker));
+        self.members.position(speaker).filter(is)
+    }
+
+    /// Another connection has the peer id from now on.
+    fn take_place(&mut self, at: usize, speaker: &Arc<Speaker>, was_seeder: bool) {
+        let Some(before) = self.members.replace(at, Arc::clone(speaker)) else { return };
+        let aside = self.aside.get_or_insert_default();
+        aside.forget(speaker);
+        aside.put(Claim { speaker: before, seeder: was_seeder });
+    }
+
+    fn is_seeder(&self, at: usize) -> bool {
+        at < self.seeders as usize
+    }
+
+    /// Has a member among the seeders or among the leechers: it changes places with the one beside whom the border is. Its position.
+    fn set_seeder(&mut self, at: usize, seeder: bool) -> usize {
+        if self.is_seeder(at) == seeder {
+            return at;
+        }
+        let to = if seeder {
+            self.seeders += 1;
+            self.seeders - 1
+        } else {
+            self.seeders -= 1;
+            self.seeders
+        };
+        self.members.swap(at, to as usize);
+        to as usize
+    }
+
+    /// Whether this very claim is a member, and if so, a seeder.
+    #[cfg(test)]
+    pub(super) fn is_member(&self, speaker: &Speaker) -> Option<bool> {
+        self.position_of(speaker).map(|at| self.is_seeder(at))
+    }
+
+    /// Whether every member is found, and nothing is kept for nobody.
+    #[cfg(test)]
+    pub(super) fn is_in_order(&self) -> bool {
+        self.members.are_found()
+            && self.seeders as usize <= self.members.len()
+            && self.aside.as_ref().is_none_or(|aside| aside.len() > 0)
     }
 
     fn change_since(&self, claims: usize, seeders: u32) -> Change {
         Change {
             claims: self.claims() as i64 - claims as i64,
             seeders: i64::from(self.seeders) - i64::from(seeders),
-        }
-    }
-
-    /// Crowds come and go.
-    fn give_back_memory(&mut self) {
-        const WORTH_WHILE: usize = 64;
-        if self.members.capacity() > WORTH_WHILE && self.members.capacity() > 4 * self.members.len() {
-            self.members.shrink_to(2 * self.members.len());
         }
     }
 }
