@@ -56,6 +56,11 @@ impl Positions {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Gives back what is far too much.
     pub(super) fn give_back_memory(&mut self, hash_at: impl Fn(usize) -> u64) {
         if self.0.capacity() > 4 * self.0.len() {

@@ -237,6 +237,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(memberships.len(), model.len());
+                let indexed = memberships.index.as_ref().map(|index| index.positions.len());
+                prop_assert!(indexed.is_none_or(|indexed| indexed == model.len()), "{indexed:?}");
                 for torrent in 0..40 {
                     for peer in 0..4 {
                         let found = memberships.get(&id(torrent), &id(peer));

@@ -112,10 +112,12 @@ impl Members {
     /// Whether all of them are found where they are, and an index is there when there should be.
     #[cfg(test)]
     pub(super) fn are_found(&self) -> bool {
-        let indexed = self.index.is_some();
-        (0..self.len()).all(|at| self.get(at).and_then(|member| self.position(member)) == Some(at))
-            && (indexed || self.len() <= MOST_WITHOUT_INDEX)
-            && (!indexed || self.len() > FEWEST_WITH_INDEX)
+        let has_index = match &self.index {
+            Some(index) => index.len() == self.len() && self.len() > FEWEST_WITH_INDEX,
+            None => self.len() <= MOST_WITHOUT_INDEX,
+        };
+        has_index
+            && (0..self.len()).all(|at| self.get(at).and_then(|member| self.position(member)) == Some(at))
     }
 }
 
