@@ -31,7 +31,7 @@ use crate::identity::{FOR_MAPS, Identity, keep_only, without_capabilities};
 use crate::in_kernel::{self, Served};
 use crate::interface::Interface;
 use crate::limits::{Change, LimitKeeper};
-use crate::lists::Lists;
+use crate::lists::{Lists, Program};
 use crate::log::Log;
 use crate::metrics;
 use crate::metrics::readings::Readings;
@@ -333,15 +333,14 @@ impl Daemon {
     }
 
     fn reload(&mut self) {
-        for result in self.lists.reload(self.kernel.as_mut()) {
+        let program = program(&mut self.kernel, &self.config, &self.lists, &self.limits);
+        for result in self.lists.reload(program) {
             match result {
                 Ok(sentence) => tracing::info!("{sentence}"),
                 Err(error) => tracing::error!("{error:#}; the list stays as it was"),
             }
         }
-        if let Err(error) = self.lists_changed() {
-            tracing::error!("{error:#}");
-        }
+        self.lists_changed();
         match self.http.reload_certificate() {
             Some(Ok(sentence)) => tracing::info!("tls: {sentence}"),
             Some(Err(error)) => tracing::error!("tls: {error:#}; the certificate stays as it was"),
@@ -349,12 +348,10 @@ impl Daemon {
         }
     }
 
-    /// The switches of the program, and the torrents that were tracked, follow the lists.
-    fn lists_changed(&mut self) -> anyhow::Result<()> {
-        self.set_settings()?;
+    /// The torrents that were tracked follow the lists.
+    fn lists_changed(&self) {
         self.http.drop_denied(&self.lists.access());
         self.writer.drop_denied(self.lists.access());
-        Ok(())
     }
 
     fn answer(&mut self, request: Request) -> Answer {
@@ -368,25 +365,21 @@ impl Daemon {
         answered.unwrap_or_else(|error| Answer::Now(Response::Error(format!("{error:#}"))))
     }
 
-    fn set_settings(&mut self) -> anyhow::Result<()> {
-        let Some(kernel) = &mut self.kernel else { return Ok(()) };
-        kernel.set_settings(&in_kernel::settings(&self.config, &self.lists, self.limits.current()))
-    }
-
     fn limit(&mut self, change: Change) -> anyhow::Result<Response> {
-        let (changed, words) = self.limits.change(change)?;
-        if changed {
-            self.set_settings()?;
-        }
+        let words = self.limits.change(change, |limits| match &mut self.kernel {
+            Some(kernel) => kernel.set_settings(&in_kernel::settings(&self.config, &self.lists, limits)),
+            None => Ok(()),
+        })?;
         Ok(Response::Done(words))
     }
 
     fn answer_about_lists(&mut self, request: Request) -> anyhow::Result<Answer> {
         let lock = self.lists.lock();
-        let (changed, answer) = self.lists.answer(request, self.kernel.as_mut())?;
+        let program = program(&mut self.kernel, &self.config, &self.lists, &self.limits);
+        let (changed, answer) = self.lists.answer(request, program)?;
         drop(lock);
         if changed {
-            self.lists_changed()?;
+            self.lists_changed();
         }
         Ok(answer)
     }
@@ -476,6 +469,17 @@ impl Daemon {
             Err(error) => tracing::error!("{error:#}"),
         }
     }
+}
+
+/// The program, if there is one, for a change of lists.
+fn program<'a>(
+    kernel: &'a mut Option<Kernel>,
+    config: &Config,
+    lists: &Lists,
+    limits: &LimitKeeper,
+) -> Option<Program<'a>> {
+    let settings = in_kernel::settings(config, lists, limits.current());
+    kernel.as_mut().map(|kernel| Program::new(kernel, settings))
 }
 
 /// Listens on the control socket. A tracker without one still tracks, but two trackers on one socket are an error.

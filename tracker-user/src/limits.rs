@@ -1,9 +1,11 @@
 //! The rate limits of sources: as configured, as set at run time, and as the socket workers see them.
 //!
 //! Owned by the main loop of `daemon`, which hands them to the kernel, too. Limits that `map limit` sets are kept in the state
-//! directory, and count until the configured ones are edited. Tests are below.
+//! directory, and count until the configured ones are edited. Invariant: what is answered as done is in the file, in the kernel and in the
+//! workers' limits, and what is refused has changed none. Tests are below, and in `tests/cli` (`limits`, `kernel_refuses`).
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tracker_common::sketch::{MAX_LIMIT, SourceLimits};
 
 use crate::config::Config;
-use crate::state::{LIMITS_FILE, State, replace_file};
+use crate::state::{LIMITS_FILE, Replacement, State};
 
 /// Limits by name, `None`: as it is. What `map limit` asks for, and what is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,25 +136,40 @@ impl LimitKeeper {
         self.shared.load()
     }
 
-    /// Changes limits for the workers and for the next start; whether there was something to change, and the limits in words.
+    /// Changes limits for the kernel, by `tell_kernel`, for the workers and for the next start; the limits in words.
     ///
     /// # Errors
     ///
-    /// They can't be kept, and nothing was changed.
-    pub fn change(&self, change: Change) -> anyhow::Result<(bool, String)> {
+    /// They can't be kept, or the kernel refuses them, and nothing was changed.
+    pub fn change(
+        &self,
+        change: Change,
+        mut tell_kernel: impl FnMut(SourceLimits) -> anyhow::Result<()>,
+    ) -> anyhow::Result<String> {
+        let old = self.current();
         if change.is_empty() {
-            return Ok((false, in_words(self.current())));
+            return Ok(in_words(old));
         }
-        let limits = change.applied_to(self.current());
-        let kept = Kept { configured: Change::of(self.configured), r#override: Change::of(limits) };
+        let limits = change.applied_to(old);
         let path = self.state.file(LIMITS_FILE);
-        let keep = || -> anyhow::Result<()> {
-            self.state.make_directory()?;
-            Ok(replace_file(&path, format!("{}\n", serde_json::to_string(&kept)?).as_bytes(), 0o640)?)
-        };
-        keep().with_context(|| format!("the limits wouldn't survive a restart: {}", path.display()))?;
+        let unkept = || format!("the limits wouldn't survive a restart: {}", path.display());
+        let file = self.new_file(&path, limits).with_context(unkept)?;
+        tell_kernel(limits).context("the kernel refused the limits")?;
+        if let Err(error) = file.commit() {
+            let error = anyhow::Error::new(error).context(unkept());
+            return Err(match tell_kernel(old) {
+                Ok(()) => error,
+                Err(second) => error.context(format!("the kernel keeps the new limits: {second:#}")),
+            });
+        }
         self.shared.store(limits);
-        Ok((true, in_words(limits)))
+        Ok(in_words(limits))
+    }
+
+    fn new_file(&self, path: &Path, limits: SourceLimits) -> anyhow::Result<Replacement> {
+        let kept = Kept { configured: Change::of(self.configured), r#override: Change::of(limits) };
+        self.state.make_directory()?;
+        Ok(Replacement::new(path, format!("{}\n", serde_json::to_string(&kept)?).as_bytes(), 0o640)?)
     }
 
     fn kept(&self) -> Option<SourceLimits> {
@@ -199,7 +216,7 @@ mod tests {
         Change::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
-    fn open(directory: &std::path::Path, text: &str) -> LimitKeeper {
+    fn open(directory: &Path, text: &str) -> LimitKeeper {
         let config = Config::parse("test", &format!("[limits]\n{text}")).expect("it is valid");
         LimitKeeper::open(&config, State::open(directory))
     }
@@ -223,14 +240,20 @@ mod tests {
     fn limits_set_at_run_time_count_until_the_configuration_is_edited() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let keeper = open(directory.path(), "");
-        let (changed, words) = keeper.change(Change::default()).expect("nothing to be kept");
-        assert_eq!((changed, words.as_str()), (false, "connects 1000\nbad_ids 1000\nannounces off"));
+        let words = keeper.change(Change::default(), takes).expect("nothing to be kept");
+        assert_eq!(words, "connects 1000\nbad_ids 1000\nannounces off");
         let change = parse("announces 7 connects off").expect("it is one");
-        assert!(keeper.change(change).expect("it can be kept").0);
+        let words = keeper.change(change, takes).expect("it can be kept");
+        assert_eq!(words, "connects off\nbad_ids 1000\nannounces 7");
         assert_eq!(keeper.shared().load(), SourceLimits { connects: 0, bad_ids: 1000, announces: 7 });
         assert_eq!(open(directory.path(), "").current(), keeper.current());
         let edited = open(directory.path(), "connects_per_second = 3");
         assert_eq!(edited.current(), SourceLimits { connects: 3, bad_ids: 1000, announces: 0 });
+    }
+
+    /// A kernel that takes all limits.
+    fn takes(_limits: SourceLimits) -> anyhow::Result<()> {
+        Ok(())
     }
 
     #[test]
@@ -240,8 +263,46 @@ mod tests {
         fs::write(&file, "").expect("it can be written");
         let keeper = open(&file.join("state"), "");
         let before = keeper.current();
-        let error = keeper.change(Change { connects: Some(1), ..Change::default() }).expect_err("no place");
+        let tell = |_limits| -> anyhow::Result<()> { panic!("the kernel is told what can be kept only") };
+        let error =
+            keeper.change(Change { connects: Some(1), ..Change::default() }, tell).expect_err("no place");
         assert!(error.to_string().contains("wouldn't survive a restart"), "{error}");
         assert_eq!(keeper.current(), before);
+    }
+
+    #[test]
+    fn limits_that_the_kernel_refuses_change_nothing() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let keeper = open(directory.path(), "");
+        let change = |connects| Change { connects: Some(connects), ..Change::default() };
+        let refuses = |_limits| anyhow::bail!("no");
+        let error = keeper.change(change(1), refuses).expect_err("it is refused");
+        assert_eq!(format!("{error:#}"), "the kernel refused the limits: no");
+        assert_eq!(fs::read_dir(directory.path()).expect("it is ours").count(), 0);
+        keeper.change(change(2), takes).expect("it can be kept");
+        keeper.change(change(3), refuses).expect_err("it is refused");
+        for keeper in [keeper, open(directory.path(), "")] {
+            assert_eq!(keeper.current().connects, 2);
+        }
+        assert_eq!(fs::read_dir(directory.path()).expect("it is ours").count(), 1);
+    }
+
+    #[test]
+    fn limits_whose_file_cannot_be_put_in_place_are_taken_back_from_the_kernel() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let keeper = open(directory.path(), "");
+        let before = keeper.current();
+        // Something new is written beside it, but no rename puts a file in a directory's place.
+        fs::create_dir(directory.path().join(LIMITS_FILE)).expect("it can be made");
+        let mut told = Vec::new();
+        let tell = |limits| {
+            told.push(limits);
+            Ok(())
+        };
+        let error =
+            keeper.change(Change { connects: Some(1), ..Change::default() }, tell).expect_err("no place");
+        assert!(error.to_string().contains("wouldn't survive a restart"), "{error}");
+        assert_eq!(keeper.current(), before);
+        assert_eq!(told, [SourceLimits { connects: 1, ..before }, before]);
     }
 }

@@ -1,12 +1,13 @@
 //! The access list and the block list: in their files, in the sets of the socket workers, and in the kernel.
 //!
 //! Owned by the main loop of `daemon`; while no tracker runs, by a command line that edits the files. Invariant: what is answered as done is in all
-//! three places, and what is refused has changed none. Workers see a list change as a whole, by [`SharedLists`]. Who reads or writes the
+//! three places, and what is refused has changed none: the new file is written beside the old one, the kernel is told, and a rename comes last
+//! of what can fail. Workers see a list change as a whole, by [`SharedLists`]. Who reads or writes the
 //! files has [`State::lock`], so that a command line and a tracker that is just starting don't overwrite each other's changes. Tests are
-//! below.
+//! below, and for a kernel that refuses in `tests/cli` (`kernel_refuses`).
 //!
 //! - `file`: where a list's text is; `text`: its edits, line by line, so that its comments stay.
-//! - `in_kernel`: the lists in the program's maps.
+//! - `in_kernel`: the lists in the program's maps and settings.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
-use tracker_common::settings::access_mode;
 use tracker_common::wire::InfoHash;
 use tracker_core::SharedLists;
 use tracker_core::access_list::{AccessList, Mode, format_info_hash, parse_info_hash};
@@ -24,7 +24,7 @@ use tracker_core::block_list::{BlockList, Network};
 use crate::bpf::Kernel;
 use crate::config::{AccessMode, Config};
 use crate::control::{Answer, Request, Response};
-use crate::state::State;
+use crate::state::{Replacement, State};
 use crate::stats;
 
 mod file;
@@ -32,7 +32,8 @@ mod in_kernel;
 mod text;
 
 use file::ListFile;
-use in_kernel::{Edit, change_access, replace_access, replace_block};
+pub use in_kernel::Program;
+use in_kernel::{Edit, Switches, change_access, replace_access, replace_block};
 
 /// Both lists, with the files they come from.
 #[derive(Debug)]
@@ -89,29 +90,24 @@ impl Lists {
         replace_block(kernel, &self.block())
     }
 
-    /// Reads both files again. A list whose file can't be read, or has a bad line, stays as it is. One sentence or error for each.
-    pub fn reload(&self, mut kernel: Option<&mut Kernel>) -> Vec<anyhow::Result<String>> {
+    /// Reads both files again. A list whose file can't be read, or has a bad line, or that the kernel refuses, stays as it is. One sentence or
+    /// error for each.
+    pub fn reload(&self, mut program: Option<Program<'_>>) -> Vec<anyhow::Result<String>> {
         let _lock = self.lock();
-        vec![self.reload_access(kernel.as_deref_mut()), self.reload_block(kernel)]
+        vec![self.reload_access(program.as_mut()), self.reload_block(program.as_mut())]
     }
 
-    fn reload_access(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn reload_access(&self, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let list = read_access(&self.access_file, self.access().mode())?;
-        if let Some(kernel) = kernel {
-            replace_access(kernel, &list)?;
-        }
         let sentence = format!("access list: {}, mode {}", count(list.len(), "torrent"), list.mode());
-        self.shared.access.store(Arc::new(list));
+        self.commit_access([], list, &Edit::Whole, program)?;
         Ok(sentence)
     }
 
-    fn reload_block(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn reload_block(&self, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let list = read_block(&self.block_file)?;
-        if let Some(kernel) = kernel {
-            replace_block(kernel, &list)?;
-        }
         let sentence = format!("block list: {}", count(list.len(), "network"));
-        self.shared.block.store(Arc::new(list));
+        self.commit_block([], list, program)?;
         Ok(sentence)
     }
 
@@ -126,14 +122,19 @@ impl Lists {
     /// # Errors
     ///
     /// Why nothing was changed.
-    pub fn answer(&self, request: Request, kernel: Option<&mut Kernel>) -> anyhow::Result<(bool, Answer)> {
+    pub fn answer(
+        &self,
+        request: Request,
+        mut program: Option<Program<'_>>,
+    ) -> anyhow::Result<(bool, Answer)> {
+        let program = program.as_mut();
         let told = |response| Ok((false, Answer::Now(response)));
         let changed = match request {
-            Request::AccessAdd { hashes } => self.add_access(&hashes, kernel),
-            Request::AccessRemove { hashes } => self.remove_access(&hashes, kernel),
-            Request::AccessLoad { name, text } => self.load_access(&name, &text, kernel),
-            Request::AccessClear => self.clear_access(kernel),
-            Request::AccessMode { mode: Some(mode) } => self.set_mode(mode),
+            Request::AccessAdd { hashes } => self.add_access(&hashes, program),
+            Request::AccessRemove { hashes } => self.remove_access(&hashes, program),
+            Request::AccessLoad { name, text } => self.load_access(&name, &text, program),
+            Request::AccessClear => self.clear_access(program),
+            Request::AccessMode { mode: Some(mode) } => self.set_mode(mode, program),
             Request::AccessMode { mode: None } => return told(Response::Mode(self.access().mode().into())),
             Request::AccessCount => return told(Response::Count(self.access().len() as u64)),
             Request::AccessList => {
@@ -142,10 +143,10 @@ impl Lists {
                 let entries = std::iter::once(list).flat_map(|list| list.sorted());
                 return Ok((false, Answer::Entries(Box::new(entries.map(|hash| format_info_hash(&hash))))));
             }
-            Request::BlockAdd { networks } => self.add_block(&networks, kernel),
-            Request::BlockRemove { networks } => self.remove_block(&networks, kernel),
-            Request::BlockLoad { name, text } => self.load_block(&name, &text, kernel),
-            Request::BlockClear => self.clear_block(kernel),
+            Request::BlockAdd { networks } => self.add_block(&networks, program),
+            Request::BlockRemove { networks } => self.remove_block(&networks, program),
+            Request::BlockLoad { name, text } => self.load_block(&name, &text, program),
+            Request::BlockClear => self.clear_block(program),
             Request::BlockCount => return told(Response::Count(self.block().len() as u64)),
             Request::BlockList => {
                 let entries = std::iter::once(self.block()).flat_map(|list| list.networks().to_vec());
@@ -158,54 +159,57 @@ impl Lists {
         changed.map(|sentence| (true, Answer::Now(Response::Done(sentence))))
     }
 
-    fn add_access(&self, hashes: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn add_access(&self, hashes: &[String], program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let hashes = parse_hashes(hashes)?;
         let mut list = AccessList::clone(&self.access());
         let added = hashes.iter().filter(|hash| list.insert(**hash)).count();
         let old_text = self.access_file.text()?;
         let text = text::with(&old_text, parse_hash, &hashes, format_info_hash);
-        self.commit_access(&old_text, &text, list, &Edit::Add(&hashes), kernel)?;
+        let file = self.new_access_file(&old_text, &text)?;
+        self.commit_access(file, list, &Edit::Add(&hashes), program)?;
         Ok(self.access_now(&format!("{added} added, {} listed already", hashes.len() - added)))
     }
 
-    fn remove_access(&self, hashes: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn remove_access(&self, hashes: &[String], program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let hashes = parse_hashes(hashes)?;
         let mut list = AccessList::clone(&self.access());
         let removed = hashes.iter().filter(|hash| list.remove(hash)).count();
         let old_text = self.access_file.text()?;
         let gone: HashSet<&InfoHash> = hashes.iter().collect();
         let text = text::without(&old_text, parse_hash, |hash| gone.contains(hash));
-        self.commit_access(&old_text, &text, list, &Edit::Remove(&hashes), kernel)?;
+        let file = self.new_access_file(&old_text, &text)?;
+        self.commit_access(file, list, &Edit::Remove(&hashes), program)?;
         Ok(self.access_now(&format!("{removed} removed, {} not listed", hashes.len() - removed)))
     }
 
-    fn load_access(&self, name: &str, text: &str, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn load_access(&self, name: &str, text: &str, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let list = AccessList::parse(self.access().mode(), text)
             .map_err(|bad| anyhow!("{name}:{}: {}", bad.line, bad.reason))?;
-        self.commit_access(&self.access_file.text()?, text, list, &Edit::Whole, kernel)?;
+        let file = self.new_access_file(&self.access_file.text()?, text)?;
+        self.commit_access(file, list, &Edit::Whole, program)?;
         Ok(self.access_now("loaded"))
     }
 
-    fn clear_access(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn clear_access(&self, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let old_text = self.access_file.text()?;
         let list = AccessList::new(self.access().mode());
         let text = text::without(&old_text, parse_hash, |_| true);
-        self.commit_access(&old_text, &text, list, &Edit::Whole, kernel)?;
+        let file = self.new_access_file(&old_text, &text)?;
+        self.commit_access(file, list, &Edit::Whole, program)?;
         Ok(self.access_now("cleared"))
     }
 
-    /// The kernel's switch is written by the caller, who owns the settings.
-    fn set_mode(&self, mode: AccessMode) -> anyhow::Result<String> {
-        // A mode that needs the file must find one at the next start.
-        if !self.access_file.exists() {
-            self.access_file.write("", &self.state)?;
-        }
-        self.state
-            .set_access_mode(self.configured_mode, mode)
+    fn set_mode(&self, mode: AccessMode, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
+        // A mode that needs the file must find one at the next start, so it comes first.
+        let list_file =
+            if self.access_file.exists() { None } else { Some(self.access_file.prepare("", &self.state)?) };
+        let mode_file = self
+            .state
+            .new_access_mode(self.configured_mode, mode)
             .context("the mode wouldn't survive a restart: state directory")?;
         let mut list = AccessList::clone(&self.access());
         list.set_mode(mode.into());
-        self.shared.access.store(Arc::new(list));
+        self.commit_access(list_file.into_iter().chain([mode_file]), list, &Edit::Mode, program)?;
         Ok(self.access_now(&format!("mode {mode}")))
     }
 
@@ -214,40 +218,44 @@ impl Lists {
         format!("{what}; {} listed, mode {}", count(list.len(), "torrent"), list.mode())
     }
 
-    /// Changes file, kernel and workers' set, in this order: what can fail comes first, and is taken back.
+    /// The file with another text, unless it has that.
+    fn new_access_file(&self, old_text: &str, text: &str) -> anyhow::Result<Option<Replacement>> {
+        let wanted = text != old_text || !self.access_file.exists();
+        wanted.then(|| self.access_file.prepare(text, &self.state)).transpose()
+    }
+
     fn commit_access(
         &self,
-        old_text: &str,
-        text: &str,
+        files: impl IntoIterator<Item = Replacement>,
         list: AccessList,
         edit: &Edit<'_>,
-        kernel: Option<&mut Kernel>,
+        program: Option<&mut Program<'_>>,
     ) -> anyhow::Result<()> {
-        if text != old_text || !self.access_file.exists() {
-            self.access_file.write(text, &self.state)?;
-        }
-        if let Some(kernel) = kernel
-            && let Err(error) = change_access(kernel, &list, edit)
-        {
-            let back = self.access_file.write(old_text, &self.state);
-            return Err(refused(error, back.and_then(|()| replace_access(kernel, &self.access()))));
-        }
+        let (old, block) = (self.access(), self.block());
+        commit(
+            program,
+            files,
+            [Switches::of(&old, &block), Switches::of(&list, &block)],
+            |kernel| change_access(kernel, &list, edit),
+            |kernel| change_access(kernel, &old, edit.back()),
+        )?;
         self.shared.access.store(Arc::new(list));
         Ok(())
     }
 
-    fn add_block(&self, networks: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn add_block(&self, networks: &[String], program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let networks = parse_networks(networks)?;
         let old = self.block();
         let list: BlockList = old.networks().iter().chain(&networks).copied().collect();
         let added = list.len() - old.len();
         let old_text = self.block_file.text()?;
         let text = text::with(&old_text, parse_network, &networks, Network::to_string);
-        self.commit_block(&old_text, &text, list, kernel)?;
+        let file = self.new_block_file(&old_text, &text)?;
+        self.commit_block(file, list, program)?;
         Ok(self.block_now(&format!("{added} added, {} listed already", networks.len() - added)))
     }
 
-    fn remove_block(&self, networks: &[String], kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn remove_block(&self, networks: &[String], program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let gone: HashSet<Network> = parse_networks(networks)?.into_iter().collect();
         let old = self.block();
         let list: BlockList =
@@ -255,20 +263,23 @@ impl Lists {
         let removed = old.len() - list.len();
         let old_text = self.block_file.text()?;
         let text = text::without(&old_text, parse_network, |network| gone.contains(network));
-        self.commit_block(&old_text, &text, list, kernel)?;
+        let file = self.new_block_file(&old_text, &text)?;
+        self.commit_block(file, list, program)?;
         Ok(self.block_now(&format!("{removed} removed, {} not listed", gone.len() - removed)))
     }
 
-    fn load_block(&self, name: &str, text: &str, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn load_block(&self, name: &str, text: &str, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let list = BlockList::parse(text).map_err(|bad| anyhow!("{name}:{}: {}", bad.line, bad.reason))?;
-        self.commit_block(&self.block_file.text()?, text, list, kernel)?;
+        let file = self.new_block_file(&self.block_file.text()?, text)?;
+        self.commit_block(file, list, program)?;
         Ok(self.block_now("loaded"))
     }
 
-    fn clear_block(&self, kernel: Option<&mut Kernel>) -> anyhow::Result<String> {
+    fn clear_block(&self, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
         let old_text = self.block_file.text()?;
         let text = text::without(&old_text, parse_network, |_| true);
-        self.commit_block(&old_text, &text, BlockList::default(), kernel)?;
+        let file = self.new_block_file(&old_text, &text)?;
+        self.commit_block(file, BlockList::default(), program)?;
         Ok(self.block_now("cleared"))
     }
 
@@ -276,23 +287,26 @@ impl Lists {
         format!("{what}; {} blocked", count(self.block().len(), "network"))
     }
 
-    /// As [`Lists::commit_access`].
+    /// As [`Lists::new_access_file`].
+    fn new_block_file(&self, old_text: &str, text: &str) -> anyhow::Result<Option<Replacement>> {
+        let wanted = text != old_text || !self.block_file.exists();
+        wanted.then(|| self.block_file.prepare(text, &self.state)).transpose()
+    }
+
     fn commit_block(
         &self,
-        old_text: &str,
-        text: &str,
+        files: impl IntoIterator<Item = Replacement>,
         list: BlockList,
-        kernel: Option<&mut Kernel>,
+        program: Option<&mut Program<'_>>,
     ) -> anyhow::Result<()> {
-        if text != old_text || !self.block_file.exists() {
-            self.block_file.write(text, &self.state)?;
-        }
-        if let Some(kernel) = kernel
-            && let Err(error) = replace_block(kernel, &list)
-        {
-            let back = self.block_file.write(old_text, &self.state);
-            return Err(refused(error, back.and_then(|()| replace_block(kernel, &self.block()))));
-        }
+        let (access, old) = (self.access(), self.block());
+        commit(
+            program,
+            files,
+            [Switches::of(&access, &old), Switches::of(&access, &list)],
+            |kernel| replace_block(kernel, &list),
+            |kernel| replace_block(kernel, &old),
+        )?;
         self.shared.block.store(Arc::new(list));
         Ok(())
     }
@@ -310,29 +324,46 @@ impl Lists {
 
     /// Whether any IPv4 and any IPv6 network is blocked.
     pub fn blocks_any(&self) -> (bool, bool) {
-        let block = self.block();
-        let any = |v4: bool| block.networks().iter().any(|network| network.address.is_ipv4() == v4);
-        (any(true), any(false))
+        let switches = self.switches();
+        (switches.block4 != 0, switches.block6 != 0)
     }
 
     /// The mode as the XDP program knows it.
     pub fn kernel_mode(&self) -> u32 {
-        match self.access().mode() {
-            Mode::Off => access_mode::OFF,
-            Mode::Deny => access_mode::DENY,
-            Mode::Allow => access_mode::ALLOW,
-        }
+        self.switches().access_mode
+    }
+
+    fn switches(&self) -> Switches {
+        Switches::of(&self.access(), &self.block())
     }
 }
 
-/// Why the kernel has not taken a change, and whether the old state is back.
-fn refused(error: anyhow::Error, back: anyhow::Result<()>) -> anyhow::Error {
-    match back {
-        Ok(()) => error.context("the kernel refused the change"),
-        Err(second) => {
-            error.context(format!("the kernel refused the change, and taking it back: {second:#}"))
-        }
+/// Changes the kernel, by `forth`, and then the files, or nothing: what is refused is taken back, by `back`. The switches are the old and the
+/// new ones.
+fn commit(
+    mut program: Option<&mut Program<'_>>,
+    files: impl IntoIterator<Item = Replacement>,
+    [old, new]: [Switches; 2],
+    forth: impl FnOnce(&mut Kernel) -> anyhow::Result<()>,
+    back: impl Fn(&mut Kernel) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if let Some(program) = &mut program {
+        program.change(new, forth, &back)?;
     }
+    for file in files {
+        let path = file.path().to_owned();
+        let Err(error) = file.commit() else { continue };
+        let error = anyhow::Error::new(error).context(format!("replacing {}", path.display()));
+        let taken_back = match &mut program {
+            Some(program) => program.change(old, &back, |_kernel| Ok(())),
+            None => Ok(()),
+        };
+        return Err(match taken_back {
+            Ok(()) => error,
+            Err(second) => error.context(format!("the kernel keeps the change: {second:#}")),
+        });
+    }
+    Ok(())
 }
 
 impl From<AccessMode> for Mode {

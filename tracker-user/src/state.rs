@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 use tracker_common::connection_id::Keys;
 
 use crate::config::AccessMode;
@@ -141,11 +142,11 @@ impl State {
         }
     }
 
-    /// Remembers a mode set at run time.
-    pub fn set_access_mode(&self, configured: AccessMode, mode: AccessMode) -> io::Result<()> {
+    /// Remembers a mode set at run time, once it is committed.
+    pub fn new_access_mode(&self, configured: AccessMode, mode: AccessMode) -> io::Result<Replacement> {
         let text = serde_json::to_string(&ModeFile { configured, r#override: mode })?;
         self.make_directory()?;
-        replace_file(&self.file(MODE_FILE), format!("{text}\n").as_bytes(), 0o640)
+        Replacement::new(&self.file(MODE_FILE), format!("{text}\n").as_bytes(), 0o640)
     }
 
     /// Waits until nobody else changes the lists or what is in this directory: a tracker and its command line exclude each other while they
@@ -213,21 +214,70 @@ pub fn replace_file_by(
     mode: u32,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let directory = directory_of(path);
-    let mut file = tempfile::Builder::new()
-        .prefix(&unfinished(path))
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(directory)?;
-    let mut buffered = BufWriter::new(&mut file);
-    write(&mut buffered)?;
-    buffered.flush()?;
-    drop(buffered);
-    give_to(file.as_file(), &fs::metadata(path).or_else(|_new| fs::metadata(directory))?);
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    // The rename is in the directory: without this it may be lost although the content is on disk.
-    File::open(directory)?.sync_all()
+    Replacement::write(path, mode, write)?.commit()
+}
+
+/// New content of a file, whole and on disk beside the old one, which still counts. Dropped, it is gone.
+///
+/// For a change of several things that counts everywhere or nowhere: a disk that is full says so before anything is changed.
+#[derive(Debug)]
+pub struct Replacement {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Replacement {
+    /// Writes what is to replace a file.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing beside the file.
+    pub fn new(path: &Path, content: &[u8], mode: u32) -> io::Result<Self> {
+        Self::write(path, mode, |file| file.write_all(content))
+    }
+
+    fn write(
+        path: &Path,
+        mode: u32,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let directory = directory_of(path);
+        let mut file = tempfile::Builder::new()
+            .prefix(&unfinished(path))
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(directory)?;
+        let mut buffered = BufWriter::new(&mut file);
+        write(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
+        give_to(file.as_file(), &fs::metadata(path).or_else(|_new| fs::metadata(directory))?);
+        file.as_file().set_permissions(Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// The file that it is to replace.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts it in the old one's place.
+    ///
+    /// # Errors
+    ///
+    /// Those of the rename; then the old content is still there.
+    pub fn commit(self) -> io::Result<()> {
+        self.file.persist(&self.path).map_err(|error| error.error)?;
+        // The rename is in the directory: without this it may be lost although the content is on disk. It has happened for everyone who looks
+        // now, so that to call it failed would be wrong.
+        if let Err(error) = File::open(directory_of(&self.path)).and_then(|directory| directory.sync_all()) {
+            tracing::warn!(
+                "{}: it is written, but may be the old one again if the machine loses power now: {error}",
+                self.path.display()
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Makes a file somebody else's, as another one is: what root's command line writes has to stay a tracker's that isn't root.
@@ -371,7 +421,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let state = State::of_boot(directory.path(), "boot");
         assert_eq!(state.access_mode(AccessMode::Deny), AccessMode::Deny);
-        state.set_access_mode(AccessMode::Deny, AccessMode::Allow).expect("it can be written");
+        let mode = state.new_access_mode(AccessMode::Deny, AccessMode::Allow).expect("it can be written");
+        assert_eq!(state.access_mode(AccessMode::Deny), AccessMode::Deny);
+        mode.commit().expect("it can be written");
         assert_eq!(state.access_mode(AccessMode::Deny), AccessMode::Allow);
         assert_eq!(state.access_mode(AccessMode::Off), AccessMode::Off);
     }
@@ -383,6 +435,17 @@ mod tests {
         replace_file(&path, b"one", 0o640).expect("it can be written");
         replace_file(&path, b"two", 0o640).expect("it can be written");
         assert_eq!(fs::read(&path).expect("it can be read"), b"two");
+        assert_eq!(fs::read_dir(directory.path()).expect("it can be read").count(), 1);
+    }
+
+    #[test]
+    fn replacement_that_is_not_committed_changes_nothing_and_goes_away() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("list");
+        replace_file(&path, b"one", 0o640).expect("it can be written");
+        let replacement = Replacement::new(&path, b"two", 0o640).expect("it can be written");
+        assert_eq!(fs::read(&path).expect("it can be read"), b"one");
+        drop(replacement);
         assert_eq!(fs::read_dir(directory.path()).expect("it can be read").count(), 1);
     }
 }

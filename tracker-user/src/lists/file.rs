@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::state::{State, remove_unfinished, replace_file};
+use crate::state::{Replacement, State, remove_unfinished};
 
 /// The file of a list.
 #[derive(Debug)]
@@ -46,15 +46,15 @@ impl ListFile {
         }
     }
 
-    /// Replaces the file: at any moment it has the old text or the new one.
-    pub(super) fn write(&self, text: &str, state: &State) -> anyhow::Result<()> {
+    /// Writes what is to replace the file: until it is committed, the old text counts.
+    pub(super) fn prepare(&self, text: &str, state: &State) -> anyhow::Result<Replacement> {
         let path = self.target();
         let mode = fs::metadata(&path).map_or(0o640, |metadata| metadata.permissions().mode() & 0o777);
-        let write = || -> io::Result<()> {
+        let write = || -> io::Result<Replacement> {
             if self.path.starts_with(state.file("")) {
                 state.make_directory()?;
             }
-            replace_file(&path, text.as_bytes(), mode)
+            Replacement::new(&path, text.as_bytes(), mode)
         };
         write().with_context(|| {
             format!(
