@@ -208,6 +208,13 @@ impl BpfFileSystem {
     pub fn path(&self) -> PathBuf {
         self.directory.path().to_owned()
     }
+
+    /// From now on the kernel refuses every change of a pinned map but the programs' own, as long as that map lives. `map` is its path in here.
+    #[track_caller]
+    pub fn freeze(&self, map: impl AsRef<Path>) {
+        let path = self.directory.path().join(map);
+        sys::freeze_map(&path).unwrap_or_else(|error| panic!("freezing {}: {error}", path.display()));
+    }
 }
 
 impl Drop for BpfFileSystem {

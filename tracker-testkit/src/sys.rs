@@ -3,10 +3,12 @@
 
 #![expect(unsafe_code, reason = "system calls; every other module forbids it by lint")]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 fn checked(result: c_int) -> io::Result<c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -64,7 +66,7 @@ pub(crate) fn set_socket_option(
 
 /// Index of an interface of the calling thread's network namespace.
 pub(crate) fn interface_index(name: &str) -> io::Result<u32> {
-    let name = std::ffi::CString::new(name)?;
+    let name = CString::new(name)?;
     // SAFETY: a pointer to a NUL-terminated string that lives until the end of the function.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
         0 => Err(io::Error::last_os_error()),
@@ -97,12 +99,14 @@ pub(crate) fn packet_socket(interface: &str) -> io::Result<OwnedFd> {
 }
 
 const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_OBJ_GET: libc::c_long = 7;
+const BPF_MAP_FREEZE: libc::c_long = 22;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_ATTACH_TYPE_XDP: u32 = 37;
 const XDP_FLAGS_DRV_MODE: u32 = 4;
 
-/// `union bpf_attr` up to the last field that the two commands below need (linux/bpf.h).
+/// `union bpf_attr` up to the last field that the commands below need (linux/bpf.h).
 #[repr(C, align(8))]
 #[derive(Default)]
 struct ProgramLoad {
@@ -125,6 +129,28 @@ struct LinkCreate {
     interface_index: u32,
     attach_type: u32,
     flags: u32,
+}
+
+#[repr(C, align(8))]
+#[derive(Default)]
+struct ObjectGet {
+    path: u64,
+    descriptor: u32,
+    flags: u32,
+}
+
+/// `BPF_MAP_FREEZE`, with as much of zeros behind it as the kernel's alignment asks for.
+#[repr(C, align(8))]
+struct MapFreeze {
+    map: u32,
+    zero: u32,
+}
+
+/// Makes the kernel refuse every change of a pinned map by a system call, for as long as the map lives. Programs still write it.
+pub(crate) fn freeze_map(pin: &Path) -> io::Result<()> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let map = bpf(BPF_OBJ_GET, &ObjectGet { path: path.as_ptr() as u64, ..ObjectGet::default() })?;
+    bpf_number(BPF_MAP_FREEZE, &MapFreeze { map: map.as_raw_fd().cast_unsigned(), zero: 0 }).map(drop)
 }
 
 /// Loads an XDP program that passes every packet: `r0 = XDP_PASS; exit`.
@@ -154,13 +180,18 @@ pub(crate) fn attach_native(program: &OwnedFd, interface_index: u32) -> io::Resu
     bpf(BPF_LINK_CREATE, &attributes)
 }
 
-/// One of the two commands above, both of which return a descriptor.
+/// One of the commands above that return a descriptor.
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
-    let attributes: *const c_void = std::ptr::from_ref(attributes).cast();
-    // SAFETY: the kernel reads `size_of::<T>()` bytes of a `#[repr(C)]` struct without padding; the addresses in it
-    // are of statics. It takes the fields behind that size for zero.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
-    let descriptor = checked(c_int::try_from(result).unwrap_or(-1))?;
+    let descriptor = bpf_number(command, attributes)?;
     // SAFETY: the kernel has just made this descriptor and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// One of the commands above.
+fn bpf_number<T>(command: libc::c_long, attributes: &T) -> io::Result<c_int> {
+    let attributes: *const c_void = std::ptr::from_ref(attributes).cast();
+    // SAFETY: the kernel reads `size_of::<T>()` bytes of a `#[repr(C)]` struct without padding; the addresses in it
+    // are of statics, or of what the caller keeps until this returns. It takes the fields behind that size for zero.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
+    checked(c_int::try_from(result).unwrap_or(-1))
 }

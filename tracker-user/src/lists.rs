@@ -182,7 +182,12 @@ impl Lists {
         Ok(self.access_now(&format!("{removed} removed, {} not listed", hashes.len() - removed)))
     }
 
-    fn load_access(&self, name: &str, text: &str, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
+    fn load_access(
+        &self,
+        name: &str,
+        text: &str,
+        program: Option<&mut Program<'_>>,
+    ) -> anyhow::Result<String> {
         let list = AccessList::parse(self.access().mode(), text)
             .map_err(|bad| anyhow!("{name}:{}: {}", bad.line, bad.reason))?;
         let file = self.new_access_file(&self.access_file.text()?, text)?;
@@ -268,7 +273,12 @@ impl Lists {
         Ok(self.block_now(&format!("{removed} removed, {} not listed", gone.len() - removed)))
     }
 
-    fn load_block(&self, name: &str, text: &str, program: Option<&mut Program<'_>>) -> anyhow::Result<String> {
+    fn load_block(
+        &self,
+        name: &str,
+        text: &str,
+        program: Option<&mut Program<'_>>,
+    ) -> anyhow::Result<String> {
         let list = BlockList::parse(text).map_err(|bad| anyhow!("{name}:{}: {}", bad.line, bad.reason))?;
         let file = self.new_block_file(&self.block_file.text()?, text)?;
         self.commit_block(file, list, program)?;
@@ -448,6 +458,8 @@ fn parse_networks(networks: &[String]) -> anyhow::Result<Vec<Network>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use tracker_common::settings::access_mode;
 
     const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     const B: &str = "BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB";

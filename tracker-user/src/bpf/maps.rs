@@ -41,15 +41,18 @@ pub(super) struct Maps {
     access: ArrayOfMaps<MapData, Hashes>,
     /// The map in the slot of `access`.
     hashes: Option<Hashes>,
+    block4: Networks<4>,
+    block6: Networks<16>,
     block4_bits: Array<MapData, u64>,
-    block4: LpmTrie<MapData, [u8; 4], u8>,
-    block6: LpmTrie<MapData, [u8; 16], u8>,
-    /// The content of `block4` and `block6`, sorted, and the words of `block4_bits` that aren't 0.
-    blocked4: Vec<Prefix<4>>,
-    blocked6: Vec<Prefix<16>>,
+    /// The words of `block4_bits` that aren't 0.
     bits: BTreeMap<u32, u64>,
-    /// False once a change has failed midway: then all of them may be there, and none need be.
-    sure_of_blocks: bool,
+}
+
+/// The blocked networks of a family, and what is in the map: exactly that, also when the kernel has refused a change midway.
+struct Networks<const BYTES: usize> {
+    map: LpmTrie<MapData, [u8; BYTES], u8>,
+    /// Sorted.
+    there: Vec<Prefix<BYTES>>,
 }
 
 impl Maps {
@@ -63,13 +66,10 @@ impl Maps {
             counters: map(names::COUNTERS)?.try_into()?,
             access: map(names::ACCESS)?.try_into()?,
             hashes: None,
+            block4: Networks { map: map(names::BLOCK4)?.try_into()?, there: Vec::new() },
+            block6: Networks { map: map(names::BLOCK6)?.try_into()?, there: Vec::new() },
             block4_bits: map(names::BLOCK4_BITS)?.try_into()?,
-            block4: map(names::BLOCK4)?.try_into()?,
-            block6: map(names::BLOCK6)?.try_into()?,
-            blocked4: Vec::new(),
-            blocked6: Vec::new(),
             bits: BTreeMap::new(),
-            sure_of_blocks: true,
         })
     }
 }
@@ -162,90 +162,95 @@ impl Kernel {
             v4.len(),
             v6.len()
         );
-        let bits = bitmap(&v4);
-        let maps = &mut self.maps;
-        let changed = maps.change_blocks(&v4, &v6, &bits);
-        maps.sure_of_blocks = changed.is_ok();
-        if changed.is_ok() {
-            (maps.blocked4, maps.blocked6, maps.bits) = (v4, v6, bits);
-        } else {
-            // Some of the old ones may be gone, and some of the new ones there.
-            merge(&mut maps.blocked4, v4);
-            merge(&mut maps.blocked6, v6);
-            bits.into_iter().for_each(|(word, mask)| *maps.bits.entry(word).or_default() |= mask);
-        }
-        changed
+        self.maps.change_blocks(&v4, &v6)
     }
 }
 
 impl Maps {
-    fn change_blocks(
-        &mut self,
-        v4: &[Prefix<4>],
-        v6: &[Prefix<16>],
-        bits: &BTreeMap<u32, u64>,
-    ) -> anyhow::Result<()> {
-        let room = BLOCK_ENTRIES as usize;
+    fn change_blocks(&mut self, v4: &[Prefix<4>], v6: &[Prefix<16>]) -> anyhow::Result<()> {
         // An old and a new list together may need more room than there is: then old entries go first after all.
-        let v4_gone = difference(&self.blocked4, v4);
-        let v6_gone = difference(&self.blocked6, v6);
-        let sure = self.sure_of_blocks;
-        let v4_new = if sure { difference(v4, &self.blocked4) } else { v4.to_vec() };
-        let v6_new = if sure { difference(v6, &self.blocked6) } else { v6.to_vec() };
-        if self.blocked4.len() + v4_new.len() > room || self.blocked6.len() + v6_new.len() > room {
-            remove(&mut self.block4, &v4_gone)?;
-            remove(&mut self.block6, &v6_gone)?;
+        if !self.block4.has_room_for(v4) || !self.block6.has_room_for(v6) {
+            self.block4.keep_only(v4)?;
+            self.block6.keep_only(v6)?;
         }
-        insert(&mut self.block4, &v4_new)?;
-        insert(&mut self.block6, &v6_new)?;
-        for (&word, &mask) in bits {
-            let old = self.bits.get(&word).copied().unwrap_or(0);
-            if !sure || old | mask != old {
-                self.block4_bits.set(word, old | mask, 0).context("map BLOCK4_BITS")?;
-            }
+        self.block4.add(v4)?;
+        self.block6.add(v6)?;
+        let bits = bitmap(v4);
+        for (&word, &mask) in &bits {
+            self.set_bits(word, self.bits_of(word) | mask)?;
         }
-        remove(&mut self.block4, &v4_gone)?;
-        remove(&mut self.block6, &v6_gone)?;
-        for (&word, &old) in &self.bits {
-            let mask = bits.get(&word).copied().unwrap_or(0);
-            if old & !mask != 0 {
-                self.block4_bits.set(word, mask, 0).context("map BLOCK4_BITS")?;
-            }
+        self.block4.keep_only(v4)?;
+        self.block6.keep_only(v6)?;
+        let words: Vec<u32> = self.bits.keys().copied().collect();
+        for word in words {
+            self.set_bits(word, bits.get(&word).copied().unwrap_or(0))?;
         }
+        Ok(())
+    }
+
+    fn bits_of(&self, word: u32) -> u64 {
+        self.bits.get(&word).copied().unwrap_or(0)
+    }
+
+    fn set_bits(&mut self, word: u32, mask: u64) -> anyhow::Result<()> {
+        if self.bits_of(word) == mask {
+            return Ok(());
+        }
+        self.block4_bits.set(word, mask, 0).context("map BLOCK4_BITS")?;
+        match mask {
+            0 => self.bits.remove(&word),
+            _ => self.bits.insert(word, mask),
+        };
         Ok(())
     }
 }
 
-/// Adds to a sorted list.
-fn merge<T: Ord>(list: &mut Vec<T>, others: Vec<T>) {
-    list.extend(others);
-    list.sort_unstable();
-    list.dedup();
-}
-
-fn insert<const N: usize>(
-    trie: &mut LpmTrie<MapData, [u8; N], u8>,
-    entries: &[Prefix<N>],
-) -> anyhow::Result<()> {
-    for entry in entries {
-        trie.insert(&Key::new(u32::from(entry.len), entry.address), 1, 0)
-            .context("filling the block list")?;
+impl<const BYTES: usize> Networks<BYTES> {
+    /// Whether the map can have these besides what is there.
+    fn has_room_for(&self, wanted: &[Prefix<BYTES>]) -> bool {
+        self.there.len() + difference(wanted, &self.there).len() <= BLOCK_ENTRIES as usize
     }
-    Ok(())
+
+    /// Adds those of these networks that aren't there.
+    fn add(&mut self, wanted: &[Prefix<BYTES>]) -> anyhow::Result<()> {
+        let mut new = difference(wanted, &self.there);
+        let insert = |entry: &Prefix<BYTES>| self.map.insert(&key(entry), 1, 0);
+        let (done, result) = as_far_as_it_goes(&new, insert);
+        new.truncate(done);
+        self.there.extend(new);
+        self.there.sort_unstable();
+        result.context("filling the block list")
+    }
+
+    /// Removes all but these networks.
+    fn keep_only(&mut self, wanted: &[Prefix<BYTES>]) -> anyhow::Result<()> {
+        let mut gone = difference(&self.there, wanted);
+        let remove = |entry: &Prefix<BYTES>| match self.map.remove(&key(entry)) {
+            Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {
+                Ok(())
+            }
+            result => result,
+        };
+        let (done, result) = as_far_as_it_goes(&gone, remove);
+        gone.truncate(done);
+        self.there = difference(&self.there, &gone);
+        result.context("emptying the block list")
+    }
 }
 
-fn remove<const N: usize>(
-    trie: &mut LpmTrie<MapData, [u8; N], u8>,
-    entries: &[Prefix<N>],
-) -> anyhow::Result<()> {
-    for entry in entries {
-        match trie.remove(&Key::new(u32::from(entry.len), entry.address)) {
-            Ok(()) | Err(MapError::KeyNotFound) => {}
-            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
-            Err(error) => return Err(error).context("emptying the block list"),
+fn key<const BYTES: usize>(network: &Prefix<BYTES>) -> Key<[u8; BYTES]> {
+    Key::new(u32::from(network.len), network.address)
+}
+
+/// Does something to each until it fails; how many it has succeeded for.
+fn as_far_as_it_goes<T, E>(all: &[T], mut each: impl FnMut(&T) -> Result<(), E>) -> (usize, Result<(), E>) {
+    for (done, one) in all.iter().enumerate() {
+        if let Err(error) = each(one) {
+            return (done, Err(error));
         }
     }
-    Ok(())
+    (all.len(), Ok(()))
 }
 
 /// What is in `some` and not in `others`; both are sorted.
@@ -303,6 +308,13 @@ mod tests {
                 assert_ne!(bits[&word] & bit, 0, "{network:?} has {address:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_has_succeeded_before_a_failure_is_known() {
+        let odd = |number: &u32| if number % 2 == 1 { Ok(()) } else { Err(*number) };
+        assert_eq!(as_far_as_it_goes(&[1, 3, 4, 5], odd), (2, Err(4)));
+        assert_eq!(as_far_as_it_goes(&[1, 3], odd), (2, Ok(())));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - `swarms`: `map torrent`, `map top` and `map stats --watch`.
 //! - `blocked_in_kernel`: a hundred thousand networks, address by address.
 //! - `identity`: the change to another user. `service_manager`: what systemd is told.
+//! - `kernel_refuses`: changes that fail in the kernel, or behind it.
 //! - `doctor`: a look at the machine.
 //! - `packaging`: manual pages, completions, the unit.
 //! - `metrics`: metrics and the export of torrents.
@@ -31,6 +32,8 @@ mod http;
 mod identity;
 #[cfg(feature = "xdp")]
 mod in_kernel;
+#[cfg(feature = "xdp")]
+mod kernel_refuses;
 mod limits;
 #[cfg(feature = "xdp")]
 #[path = "../loaded/mod.rs"]
