@@ -8,15 +8,15 @@ use crate::config::{Config, XdpMode};
 use crate::http::descriptors;
 use crate::http::sys::DescriptorLimit;
 
-/// `bpf_loop`: what the whole program needs.
-const FOR_ALL: (u32, u32) = (5, 17);
-/// `bpf_ktime_get_coarse_ns` and links: what connects need.
-const FOR_CONNECTS: (u32, u32) = (5, 11);
+/// What the tracker promises to run on, and is tested with: from here on io_uring has all that its back end asks for, too.
+const TESTED: (u32, u32) = (6, 1);
+/// The program calls `bpf_xdp_get_buff_len` for each packet, the smaller one for connects alone as well; `bpf_loop` is a version older.
+const FOR_XDP: (u32, u32) = (5, 18);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
+    findings.push(kernel(&read("/proc/sys/kernel/osrelease").unwrap_or_default(), wants_xdp(config)));
     if wants_xdp(config) {
-        findings.push(kernel(&read("/proc/sys/kernel/osrelease").unwrap_or_default()));
         findings.extend(jit(read("/proc/sys/net/core/bpf_jit_enable").as_deref()));
         findings.extend(map_count(config, number("/proc/sys/vm/max_map_count")));
     }
@@ -44,31 +44,31 @@ fn number(path: &str) -> Option<u64> {
     read(path)?.parse().ok()
 }
 
-fn kernel(release: &str) -> Finding {
+fn kernel(release: &str, wants_xdp: bool) -> Finding {
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let found = format!("Linux {release}");
     let name = |(major, minor): (u32, u32)| format!("{major}.{minor}");
-    if version >= FOR_ALL {
+    let newer = format!(
+        "use Linux {} or newer (Debian: linux-image-amd64, of an older release from backports)",
+        name(TESTED)
+    );
+    if version >= TESTED {
         Finding::ok("kernel", found)
-    } else if version >= FOR_CONNECTS {
-        Finding::advice(
-            "kernel",
-            found,
-            format!(
-                "before {} the program answers connects alone, and sockets the rest: use a newer kernel (Debian: linux-image-amd64 from backports)",
-                name(FOR_ALL)
-            ),
-        )
-    } else {
+    } else if wants_xdp && version < FOR_XDP {
         Finding::problem(
             "kernel",
-            found,
+            format!("{found}: XDP needs {} at least", name(FOR_XDP)),
+            format!("{newer}, or --xdp off"),
+        )
+    } else {
+        Finding::advice(
+            "kernel",
             format!(
-                "XDP needs {} at least, {} for everything: use a newer one, or --xdp off",
-                name(FOR_CONNECTS),
-                name(FOR_ALL)
+                "{found}: the tracker is tested with {} and newer ones, and may work here or not",
+                name(TESTED)
             ),
+            newer,
         )
     }
 }
@@ -204,14 +204,26 @@ mod tests {
 
     #[test]
     fn kernels_are_told_apart() {
-        for (release, level) in [
-            ("6.1.0-18-amd64", Level::Ok),
-            ("5.17", Level::Ok),
-            ("5.15.0-100-generic", Level::Advice),
-            ("5.10.0-28-amd64", Level::Problem),
-            ("garbage", Level::Problem),
+        for (release, with_xdp, with_sockets) in [
+            ("6.18.44", Level::Ok, Level::Ok),
+            ("6.1.0-18-amd64", Level::Ok, Level::Ok),
+            ("6.1", Level::Ok, Level::Ok),
+            ("6.0.19-generic", Level::Advice, Level::Advice),
+            ("5.18.1", Level::Advice, Level::Advice),
+            ("5.17", Level::Problem, Level::Advice),
+            ("5.10.0-28-amd64", Level::Problem, Level::Advice),
+            ("garbage", Level::Problem, Level::Advice),
         ] {
-            assert_eq!(kernel(release).level, level, "{release}");
+            assert_eq!(kernel(release, true).level, with_xdp, "{release}");
+            assert_eq!(kernel(release, false).level, with_sockets, "{release}");
+        }
+    }
+
+    #[test]
+    fn an_older_kernel_s_finding_says_which_one_to_use() {
+        for release in ["5.17.0", "6.0.19"] {
+            let remedy = kernel(release, true).remedy.expect("there is one");
+            assert!(remedy.contains("use Linux 6.1 or newer"), "{release}: {remedy}");
         }
     }
 
