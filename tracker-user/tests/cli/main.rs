@@ -14,7 +14,7 @@
 //! - `limits`: the rate limits of sources, by `map limit`.
 //! - `reload`: signals that reload the lists.
 //! - `start_and_stop`: ports, interfaces, what survives a restart.
-//! - `in_kernel`: the same with XDP (`wired`).
+//! - `in_kernel`: the same with XDP (`wired`; `pinned` reads what is in the maps).
 //! - `swarm_in_kernel`: announces that XDP answers, on their way into the table.
 //! - `http`: HTTP's listeners, certificate, counters and descriptors.
 //! - `configuration`: `config check` and `config print`.
@@ -40,6 +40,8 @@ mod limits;
 mod loaded;
 mod metrics;
 mod packaging;
+#[cfg(feature = "xdp")]
+mod pinned;
 mod reload;
 mod service_manager;
 mod start_and_stop;

@@ -15,13 +15,16 @@ pub(crate) struct Wired {
 
 impl Wired {
     pub(crate) fn new(access_mode: &'static str, access_list: &str) -> Self {
+        Self::with(on_loopback(access_mode, access_list))
+    }
+
+    /// The same with a configuration that says no more than [`Wired::new`] of interfaces and addresses.
+    pub(crate) fn with(configuration: Configuration) -> Self {
         let (home, cable, pins) = (home(), Cable::new(), BpfFileSystem::mount());
-        let addresses = [format!("{}:0", Cable::SERVER_V4)];
-        let configuration = Configuration {
-            addresses: addresses.to_vec(),
-            ..on_loopback(access_mode, access_list).with_xdp("native", Cable::SERVER_INTERFACE, &pins.path())
-        };
-        home.configure(&configuration);
+        home.configure(&Configuration {
+            addresses: vec![format!("{}:0", Cable::SERVER_V4)],
+            ..configuration.with_xdp("native", Cable::SERVER_INTERFACE, &pins.path())
+        });
         Self { home, cable, pins }
     }
 
