@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tracker_common::settings::Settings;
-use tracker_common::sketch::SourceLimits;
+use tracker_common::sketch::{SourceLimits, WINDOW_SHIFT};
 use tracker_common::verdict::Verdict;
 use tracker_testkit::packet::datagram;
 use tracker_testkit::skip::{Requirement, must_skip};
+use tracker_user::udp::sys::coarse_monotonic_ns;
 
 use crate::loaded::LoadedProgram;
 use crate::user_space::UserSpace;
@@ -66,26 +67,43 @@ fn each_kind_has_a_limit_and_a_verdict_of_its_own() {
     }
 }
 
+/// A source that floods, honest ones, and a million forged ones that are all different: more than there are cells to remember them.
 #[test]
-fn a_source_that_floods_is_cut_and_a_hundred_thousand_others_are_not() {
+fn a_million_forged_sources_keep_no_honest_one_out_and_let_no_flood_in() {
     if must_skip(&[Requirement::Bpf]) {
         return;
     }
-    const LIMIT: u32 = 100;
-    let mut program = limited(SourceLimits { connects: LIMIT, ..SourceLimits::default() });
-    let flooding = connect(client_v4(), tracker_v4()).build();
-    let mut cut = 0;
-    for number in 0..100_000_u32 {
+    // 2.5 million packets in a window of 1.07 s fill all cells (see `tracker_common::sketch`), more than a test can send.
+    const LIMIT: u32 = 300;
+    const FORGED: u32 = 1_000_000;
+    // Of so many forged packets one is followed by the flood's and by an honest source's. Those take turns: 20 packets are each one's share.
+    const EACH: u32 = 10;
+    const HONEST: u32 = 5_000;
+    let program = limited(SourceLimits { connects: LIMIT, ..SourceLimits::default() });
+    let source = |network: u8, number: u32| {
         let [_, a, b, c] = number.to_be_bytes();
-        let other = SocketAddr::new(IpAddr::from([9, a, b, c]), 5000);
-        let outcome = program.run(&connect(other, tracker_v4()).build(), LOOPBACK);
-        assert_eq!(outcome.verdict, Verdict::Connect, "{other}");
-        if number % 10 == 0 {
-            cut += u32::from(program.run(&flooding, LOOPBACK).verdict == Verdict::DropLimitConnect);
+        connect(SocketAddr::new(IpAddr::from([network, a, b, c]), 5000), tracker_v4()).build()
+    };
+    let flood = connect(client_v4(), tracker_v4()).build();
+    let window = || coarse_monotonic_ns() >> WINDOW_SHIFT;
+    let first = window();
+    let (mut forged_cut, mut honest_cut, mut flood_answered) = (0, 0, 0);
+    for number in 0..FORGED {
+        forged_cut += u32::from(!program.answers(&source(9, number), LOOPBACK));
+        if number % EACH == 0 {
+            flood_answered += u64::from(program.answers(&flood, LOOPBACK));
+            honest_cut += u32::from(!program.answers(&source(11, number / EACH % HONEST), LOOPBACK));
         }
     }
-    // Nothing is said of how many windows that took: a slow machine needs many.
-    assert!(cut > 0, "the flood was never cut");
+    let windows = window() - first + 1;
+    // All that share two cells with the flood: 1 of 4096² for each of a million and some; one may, three don't in a human's life.
+    assert!(forged_cut + honest_cut <= 2, "{forged_cut} forged and {honest_cut} honest packets were cut");
+    let sent = u64::from(FORGED / EACH);
+    let most = windows * u64::from(LIMIT) * std::thread::available_parallelism().unwrap().get() as u64;
+    assert!(flood_answered <= most, "{flood_answered} of {sent} got through, in {windows} windows");
+    assert!(flood_answered < sent, "the flood was never cut, in {windows} windows");
+    let counted = program.counters().of(Verdict::DropLimitConnect);
+    assert_eq!(counted, u64::from(forged_cut + honest_cut) + sent - flood_answered);
 }
 
 #[test]
