@@ -49,7 +49,9 @@ pub struct Export {
     pub every: Duration,
 }
 
-/// Torrents between two rests, and how long they are: a table of ten million takes some seconds more, and never a processor.
+/// Torrents between two rests, and how long those are. A walk locks nothing, so that all it can take from others is a processor: ten million torrents
+/// with three peers each are 0.37 s of one (EPYC Zen 5), in pieces of 0.8 ms, and 0.9 s in all. A writer on a processor of its own applies batches of 64 in
+/// 12 µs, walk or no walk; one that has to share it waits for a piece.
 const PIECE: usize = 20_000;
 const REST: Duration = Duration::from_millis(1);
 
