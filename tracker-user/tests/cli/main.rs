@@ -9,7 +9,7 @@
 //! - `identity`: the change to another user. `service_manager`: what systemd is told.
 //! - `kernel_refuses`: changes that fail in the kernel, or behind it.
 //! - `doctor`: a look at the machine.
-//! - `packaging`: manual pages, completions, the unit.
+//! - `packaging`: manual pages, completions, the unit. `unit`: the unit under a systemd of its own.
 //! - `metrics`: metrics and the export of torrents.
 //! - `limits`: the rate limits of sources, by `map limit`.
 //! - `reload`: signals that reload the lists.
@@ -49,6 +49,8 @@ mod stopped;
 #[cfg(feature = "xdp")]
 mod swarm_in_kernel;
 mod swarms;
+#[cfg(feature = "xdp")]
+mod unit;
 #[cfg(feature = "xdp")]
 mod wired;
 
