@@ -6,7 +6,7 @@
 //! - [`payload`] builds BEP 15 requests;
 //! - [`verify`] reads an answer's frame and says what is wrong with it, [`answer`] its payload;
 //! - [`rows`] has the protocol's rows as data, [`run`] plays them;
-//! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, [`sockets`], [`raw`] and
+//! - [`netns`] makes hosts and cables, [`daemon`] runs the tracker in them, or a [`script`] in its place, [`sockets`], [`raw`] and
 //!   [`client`] are clients there;
 //! - [`http`] has the same for HTTP: requests, strict readers, rows, a certificate authority;
 //! - [`ws`] has it for WebTorrent: frames, messages, rows;
@@ -39,6 +39,7 @@ pub mod payload;
 pub mod raw;
 pub mod rows;
 pub mod run;
+pub mod script;
 pub mod skip;
 pub mod sockets;
 mod sys;

@@ -1,9 +1,7 @@
 //! How UDP sockets are read: with io_uring where it is allowed, and without it where it isn't.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-
 use tracker_testkit::daemon::Home;
+use tracker_testkit::script;
 use tracker_testkit::skip::{PYTHON, Requirement, must_skip};
 
 use crate::{HASH, client, home, on_loopback, running};
@@ -33,9 +31,8 @@ fn io_uring_that_is_not_allowed_is_said_and_done_without() {
     let scripts = tempfile::tempdir().expect("a directory");
     let confined = scripts.path().join("confined");
     let tracker = env!("CARGO_BIN_EXE_tracker-user");
-    let script = format!("#!{PYTHON}\n{CONFINED}os.execv({tracker:?}, [{tracker:?}] + sys.argv[1:])\n");
-    fs::write(&confined, script).expect("the directory is ours");
-    fs::set_permissions(&confined, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let text = format!("#!{PYTHON}\n{CONFINED}os.execv({tracker:?}, [{tracker:?}] + sys.argv[1:])\n");
+    script::write(&confined, &text);
     let home = Home::new(confined);
     home.configure(&on_loopback("off", "").with_backend("io_uring"));
     let daemon = home.start(None);

@@ -15,7 +15,6 @@ mod nginx;
 mod slow;
 mod stop;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -24,6 +23,7 @@ use tracker_testkit::http::Running;
 use tracker_testkit::http::case::Host;
 use tracker_testkit::http::query::{self, Announce, Version};
 use tracker_testkit::rows::Family;
+use tracker_testkit::script;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tracker-user");
 
@@ -55,8 +55,7 @@ fn run(command: &mut Command) -> String {
 /// A script that stands for the tracker's binary: these lines of a shell, and then the tracker.
 fn wrapped(directory: &tempfile::TempDir, lines: &str) -> PathBuf {
     let path = directory.path().join("tracker");
-    std::fs::write(&path, format!("#!/bin/sh\n{lines}\n")).expect("the directory is ours");
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("the file is ours");
+    script::write(&path, &format!("#!/bin/sh\n{lines}\n"));
     path
 }
 
