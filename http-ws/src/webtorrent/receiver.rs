@@ -51,8 +51,14 @@ impl Receiver {
                 Ok(message) => {
                     unfinished.surplus = unfinished.surplus.saturating_sub(shortest(&message));
                     unfinished.since_ns = now_ns;
+                    let is_data = message.is_text() || message.is_binary();
                     if each(message).is_break() {
                         return Ok(());
+                    }
+                    // That nothing more has come is known: asked to read, tungstenite would make a buffer of twice the size first. What it has to say
+                    // to a ping or a close it says when it is asked.
+                    if is_data && unfinished.surplus == 0 {
+                        break;
                     }
                 }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
