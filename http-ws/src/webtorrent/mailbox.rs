@@ -4,11 +4,13 @@
 //! full is never shortened: the connection ends.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::task::Waker;
 
 use super::connection_id::ConnectionId;
 use super::frame;
 use super::offered::OfferedOffers;
+use super::spares::Spares;
 
 /// A connection as others in its worker see it.
 #[derive(Debug)]
@@ -35,21 +37,22 @@ pub(super) enum State {
     Closed,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     /// Frames; those before `sent` are sent.
     pub(super) frames: Vec<u8>,
     pub(super) sent: usize,
     /// While a message is sent in fragments: those that have to wait for its end.
     pub(super) behind: Option<Vec<u8>>,
+    spares: Rc<Spares>,
 }
 
 impl Mailbox {
-    pub(super) fn new(id: ConnectionId, max_bytes: usize) -> Self {
+    pub(super) fn new(id: ConnectionId, max_bytes: usize, spares: Rc<Spares>) -> Self {
         Self {
             id,
             offered: RefCell::default(),
-            queue: RefCell::default(),
+            queue: RefCell::new(Queue { frames: Vec::new(), sent: 0, behind: None, spares }),
             max_bytes,
             state: Cell::new(State::Open),
             waker: RefCell::default(),
@@ -74,9 +77,15 @@ impl Mailbox {
         if queue.waiting() > self.max_bytes {
             self.state.set(State::Full);
         }
-        match &mut queue.behind {
+        let Queue { frames, behind, spares, .. } = &mut *queue;
+        match behind {
             Some(behind) => write(behind),
-            None => write(&mut queue.frames),
+            None => {
+                if frames.capacity() == 0 {
+                    *frames = spares.take();
+                }
+                write(frames);
+            }
         }
         drop(queue);
         self.wake();
@@ -123,7 +132,8 @@ impl Queue {
         self.sent += count;
         if self.sent >= self.frames.len() {
             // Whoever has nothing to send has no buffer.
-            *self = Self { behind: self.behind.take(), ..Self::default() };
+            self.sent = 0;
+            self.spares.put(std::mem::take(&mut self.frames));
         }
     }
 }
@@ -134,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_message_too_many_is_the_end() {
-        let mailbox = Mailbox::new(ConnectionId::new(0, 1), 100);
+        let mailbox = Mailbox::new(ConnectionId::new(0, 1), 100, Rc::default());
         assert!(mailbox.send(&[&[b'a'; 40], b"b"]));
         assert!(mailbox.send(&[&[b'a'; 40]]));
         assert_eq!(mailbox.queue().waiting(), 43 + 42);
@@ -148,7 +158,7 @@ mod tests {
 
     #[test]
     fn messages_wait_behind_one_that_is_sent_in_fragments() {
-        let mailbox = Mailbox::new(ConnectionId::new(0, 1), 100);
+        let mailbox = Mailbox::new(ConnectionId::new(0, 1), 100, Rc::default());
         mailbox.queue().behind = Some(Vec::new());
         assert!(mailbox.send(&[b"abc"]));
         let queue = mailbox.queue();

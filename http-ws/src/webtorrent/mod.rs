@@ -5,7 +5,7 @@
 //! connection goes through its letter box. In reading order:
 //!
 //! - `upgrade`: from HTTP to WebSocket. `session`: a connection from there to its end.
-//! - [`receiver`]: frames that come; `frame`: frames that go; `mailbox`: the queue of a connection; `inbox`: the way between workers.
+//! - [`receiver`]: frames that come; `frame`: frames that go; `mailbox`: the queue of a connection, `spares`: its buffers; `inbox`: the way between workers.
 //! - [`request`]: what a message asks; `handler`: what becomes of it; `reply`: what is said. [`id`]: ids in JSON.
 //! - [`swarms`]: who is a member; [`memberships`]: where a connection is one; [`speaker`]: what both share; `positions`: the index of either.
 //! - `offered`: who may answer what. `full_scrape`: all torrents.
@@ -24,6 +24,7 @@ pub mod receiver;
 mod reply;
 pub mod request;
 mod session;
+mod spares;
 pub mod speaker;
 pub mod swarms;
 mod upgrade;
@@ -47,6 +48,7 @@ use id::PeerId;
 use inbox::{Inbox, Mail, What};
 use mailbox::{Mailbox, State};
 use request::Action;
+use spares::Spares;
 use swarms::{Recipient, Swarms};
 
 pub(crate) use session::serve;
@@ -140,6 +142,7 @@ pub(crate) struct Local {
     software: Arc<SoftwareTally>,
     mailboxes: RefCell<HashMap<ConnectionId, Rc<Mailbox>>>,
     next: Cell<u64>,
+    spares: Rc<Spares>,
     scratch: RefCell<Scratch>,
     /// Where bytes of a connection are put first.
     read_buffer: RefCell<Box<[u8]>>,
@@ -169,6 +172,7 @@ impl Local {
             software,
             mailboxes: RefCell::default(),
             next: Cell::new(0),
+            spares: Rc::default(),
             scratch: RefCell::default(),
             read_buffer: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
         }
@@ -178,7 +182,8 @@ impl Local {
         let number = self.next.get();
         self.next.set(number + 1);
         let id = ConnectionId::new(self.number, number);
-        let mailbox = Rc::new(Mailbox::new(id, self.shared.settings.max_queue_bytes));
+        let mailbox =
+            Rc::new(Mailbox::new(id, self.shared.settings.max_queue_bytes, Rc::clone(&self.spares)));
         self.mailboxes.borrow_mut().insert(id, Rc::clone(&mailbox));
         self.tally.count(Signal::Connections);
         mailbox
