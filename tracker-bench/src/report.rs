@@ -157,11 +157,15 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 /// Of ours, with the commit that the working directory stands at.
 pub(crate) fn versions() -> Vec<String> {
-    let commit = Command::new("git").args(["describe", "--always", "--dirty"]).output().ok();
-    let commit = commit.filter(|output| output.status.success());
-    let commit = commit.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let commit = said("git", &["rev-parse", "--short", "HEAD"], "");
+    // Not the reports, of which each that is written changes them.
+    let changed = said("git", &["status", "--porcelain", "--untracked-files=no", "--", ":/", ":!/docs"], "");
     let tracker = format!("tracker {}", env!("CARGO_PKG_VERSION"));
-    vec![commit.map_or(tracker.clone(), |commit| format!("{tracker} ({commit})"))]
+    vec![match (commit.as_str(), changed.as_str()) {
+        ("", _) => tracker,
+        (commit, "") => format!("{tracker} ({commit})"),
+        (commit, _) => format!("{tracker} ({commit}, changed)"),
+    }]
 }
 
 /// What a program says about its version, or else its name.
