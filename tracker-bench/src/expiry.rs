@@ -193,10 +193,11 @@ const REMARKS: &str = "\
 rate that the tracker has just shown in a closed one; latency counts from when a request was due. Once for 15 s right before the first peer's time is over, and once for \
 15 s from 12 s after it: the others follow as fast as they came.
 - Client on CPU 0, tracker on CPU 1, over loopback. Ours forgets peers after 720 s, the least that it can be told, and looks through its table once a minute; aquatic_udp \
-after 180 s, with a cleaning every 10 s, which keeps clients waiting for as long as it takes: the longer, the more peers stay.
+after 180 s, with a cleaning every 10 s.
 
 ## What it doesn't show
 
 - One run, no rounds. What else happens on the machine is in the highest percentiles.
 - A tracker with more than one processor, where cleaning has its own.
+- Why the longest waits can be longer while nobody expires. Cleaning goes on then, too, and has all ten million peers to look at.
 ";
