@@ -83,9 +83,10 @@ pub fn announce_both<M: TableMemory>(memory: &M, query: &Query<'_>, out: &mut Bo
     find(memory, &mut work, &hash_words(query.info_hash));
     let announcers = Announcers::of(query);
     let mut lens = [0; 2];
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
         lens = put(memory, &announcers, &mut work, out);
-        if !renew(memory, &mut work) {
+        // The last peers go with the counts that they were picked by.
+        if round == ROUNDS || !renew(memory, &mut work) {
             break;
         }
     }

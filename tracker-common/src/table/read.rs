@@ -202,10 +202,11 @@ pub fn answer<P: PeerFamily, M: TableMemory, R: Room>(
     work: &mut Workspace,
     room: &mut R,
 ) -> Found {
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
         pick(memory, announcer, work, room);
         settle(memory, announcer, work, room);
-        if !renew(memory, work) {
+        // The last peers go with the counts that they were picked by.
+        if round == ROUNDS || !renew(memory, work) {
             break;
         }
     }

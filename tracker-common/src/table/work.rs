@@ -37,7 +37,7 @@ pub struct Workspace {
     pub(super) rank: u32,
     /// The frame's VLAN tag, 0 without one.
     pub(crate) tag: u32,
-    /// The number of the torrent that was found.
+    /// The number of the torrent that `find` found.
     pub(super) number: u32,
     pub(super) unused: u32,
     /// What the journey knows of an announce.
