@@ -173,8 +173,12 @@ fn the_unit_starts_reloads_comes_back_and_stops_under_systemd() {
 
     machine.map(&format!("access add {HASH_TEXT}"));
     machine.map("limit announces 700");
+    // That returns when the tracker was told; the tracker says itself when it begins, "reloading", and when it has ended.
     machine.told("systemctl reload tracker");
-    assert_eq!(machine.property("ActiveState"), "active");
+    machine.eventually("it has reloaded", |machine| {
+        machine.told("journalctl --no-pager --unit tracker").contains("access list: 1 torrent,")
+            && machine.property("ActiveState") == "active"
+    });
 
     machine.told("systemctl kill --signal KILL tracker");
     machine.eventually("it is started again", |machine| {
