@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{SocketAddr, UdpSocket};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -77,7 +78,7 @@ fn tracker(
     })
 }
 
-fn load(client: &Namespace, target: SocketAddr, sources: &str, more: &[&str]) -> (bool, serde_json::Value) {
+fn command(client: &Namespace, target: SocketAddr, sources: &str, more: &[&str]) -> Command {
     let mut command = client.command(env!("CARGO_BIN_EXE_tracker-load"));
     command.args(["udp", "mix", "--json", "--target", &target.to_string(), "--xdp", "client0"]);
     command.args([
@@ -92,8 +93,13 @@ fn load(client: &Namespace, target: SocketAddr, sources: &str, more: &[&str]) ->
         "--bad-ids",
         "0.05",
     ]);
-    command.args(["--scrapes", "10", "--window", "64", "--warmup", "0.2", "--seconds", "1"]).args(more);
-    let output = command.output().expect("it starts");
+    command.args(["--scrapes", "10", "--window", "64"]).args(more);
+    command
+}
+
+fn load(client: &Namespace, target: SocketAddr, sources: &str, more: &[&str]) -> (bool, serde_json::Value) {
+    let mut command = command(client, target, sources, more);
+    let output = command.args(["--warmup", "0.2", "--seconds", "1"]).output().expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     (output.status.success(), report)
@@ -145,9 +151,41 @@ fn faults_are_found_in_frames_too() {
     assert_eq!(report["faults"]["wrong_transaction"].as_u64(), Some(0), "{report}");
 }
 
+/// The kernel takes a queue back from a process that has ended with a delay, and only then has it for the next one.
+#[test]
+fn interface_is_free_for_the_next_and_taken_while_one_has_it() {
+    if must_skip(&[Requirement::Root, Requirement::Bpf]) {
+        return;
+    }
+    let (client, server) = cable();
+    let target = SocketAddr::new(SERVER_V4.parse().expect("an address"), 6969);
+    let stopping = Arc::new(AtomicBool::new(false));
+    let tracker = tracker(&server, target, false, &stopping);
+    let said = || {
+        let mut command = command(&client, target, "10.77.1.0/30", &["--warmup", "0", "--seconds", "0.05"]);
+        String::from_utf8_lossy(&command.output().expect("it starts").stderr).into_owned()
+    };
+    for _ in 0..10 {
+        let said = said();
+        assert!(!said.contains("AF_XDP"), "{said}");
+    }
+    let mut holder = command(&client, target, "10.77.1.0/30", &["--seconds", "60"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let refused = (0..100).map(|_| said()).find(|said| said.contains("AF_XDP"));
+    holder.kill().expect("it runs");
+    holder.wait().expect("it was started here");
+    stopping.store(true, Ordering::Relaxed);
+    tracker.join().expect("it ends");
+    let refused = refused.expect("the queue is taken");
+    assert!(refused.contains("client0") && refused.contains("bind to queue 0"), "{refused}");
+}
+
 #[test]
 fn interface_that_is_not_there_is_named() {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tracker-load"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tracker-load"));
     let output = command.args(["udp", "mix", "--xdp", "nosuch0"]).output().expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("interface nosuch0"), "{said}");

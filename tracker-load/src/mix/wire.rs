@@ -96,7 +96,7 @@ impl Link {
             })
             .collect();
         let socket = Xsk::open(own, target.port()).with_context(|| {
-            format!("AF_XDP on {interface}: it needs root (or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF), and no other XDP program there")
+            format!("AF_XDP on {interface}: it needs root (or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF), and no other program or AF_XDP socket there")
         })?;
         let came = frames.iter().map(|_| VecDeque::new()).collect();
         Ok(Rc::new(RefCell::new(Self { socket, frames, came })))

@@ -10,13 +10,16 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Room for a frame.
 pub(crate) const FRAME: usize = 2048;
 
 /// Frames in each direction, and places of each ring: a power of two.
 const FRAMES: u32 = 4096;
+
+/// How long a queue that is taken is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An interface's number and hardware address.
 #[derive(Clone, Copy, Debug)]
@@ -170,8 +173,21 @@ pub(crate) struct Xsk {
 }
 
 impl Xsk {
-    /// Opens it on queue 0, and has the answers of a tracker's port come to it.
+    /// Opens it on queue 0, and has the answers of a tracker's port come to it. Waits a moment for a queue that is taken: the kernel gives
+    /// back the queue of a process that has ended a little after its end.
     pub(crate) fn open(interface: Interface, tracker_port: u16) -> io::Result<Self> {
+        let begin = Instant::now();
+        loop {
+            match Self::try_open(interface, tracker_port) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && begin.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_open(interface: Interface, tracker_port: u16) -> io::Result<Self> {
         // SAFETY: takes three numbers.
         let socket = checked(unsafe { libc::socket(libc::AF_XDP, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) })?;
         // SAFETY: the kernel has just made this descriptor and nobody else knows it.
@@ -203,10 +219,12 @@ impl Xsk {
         address.sxdp_ifindex = interface.index;
         let len = size_of::<libc::sockaddr_xdp>() as libc::socklen_t;
         // SAFETY: the kernel reads `len` bytes, which are all of `address`.
-        checked(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) })?;
+        checked(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) })
+            .map_err(|error| io::Error::new(error.kind(), format!("bind to queue 0: {error}")))?;
         let map = bpf::socket_map(&socket)?;
         let program = bpf::load(&program(map.as_raw_fd(), tracker_port))?;
-        let attached = bpf::attach(&program, interface.index)?;
+        let attached = bpf::attach(&program, interface.index)
+            .map_err(|error| io::Error::new(error.kind(), format!("attach the program: {error}")))?;
         let going = (u64::from(FRAMES)..2 * u64::from(FRAMES)).map(|number| number * FRAME as u64);
         let free = going.collect();
         Ok(Self {
