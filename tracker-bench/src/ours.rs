@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tracker_common::connection_id::Keys;
@@ -20,6 +19,7 @@ use tracker_user::config::Config;
 use tracker_user::interface::{self, Interface};
 
 use crate::cable::Cable;
+use crate::drive::NAP;
 use crate::reference::Consumed;
 use crate::shape::Shape;
 use crate::station::Policy;
@@ -207,7 +207,7 @@ fn consume(
             break;
         }
         if ring.is_empty() {
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(NAP);
         }
     }
     consumed.cpu = sys::thread_time() - start;

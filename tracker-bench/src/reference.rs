@@ -10,6 +10,7 @@ use tracker_lab::reference::{Bucket, Config, Event, Line, Torrent, place};
 use tracker_lab::{names, population};
 
 use crate::cable::Cable;
+use crate::drive::NAP;
 use crate::laboratory::Laboratory;
 use crate::shape::Shape;
 use crate::sys::{self, Shared};
@@ -126,7 +127,7 @@ impl Reference {
             if last {
                 break;
             }
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(NAP);
         }
         std::hint::black_box(found);
         consumed.cpu = sys::thread_time() - start;

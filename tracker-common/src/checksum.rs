@@ -10,6 +10,12 @@
 pub struct Sum(u64);
 
 impl Sum {
+    /// The sum of words whose lower and upper halves have these sums; both below 2^63.
+    #[inline(always)]
+    pub(crate) fn of_halves(low: u64, high: u64) -> Self {
+        Self(low + high)
+    }
+
     /// Adds four bytes, as they were loaded from a packet.
     #[inline(always)]
     pub fn add4(self, word: u32) -> Self {

@@ -1,4 +1,4 @@
-//! What can be said about a BPF object without loading it: that it can't panic, and how large it is.
+//! What can be said about a BPF object without loading it: that it can't panic, what it calls, and how large it is.
 
 use anyhow::{Context as _, Result, ensure};
 use object::{
@@ -10,6 +10,9 @@ const INSTRUCTION: usize = 8;
 
 /// `goto -1`, what `loop {}` in a panic handler becomes when it is inlined.
 const JUMP_TO_ITSELF: [u8; INSTRUCTION] = [0x05, 0, 0xff, 0xff, 0, 0, 0, 0];
+
+/// See [`BpfObject::slow_calls`].
+const SLOW: [&str; 5] = ["memset", "memcpy", "memmove", "memcmp", "bcmp"];
 
 /// A parsed object file.
 pub(crate) struct BpfObject<'data> {
@@ -27,15 +30,8 @@ impl<'data> BpfObject<'data> {
     /// and loops that never end. Empty means that no input can make the program panic.
     pub(crate) fn panic_paths(&self) -> Vec<String> {
         let symbols = self.file.symbols().filter_map(|symbol| symbol.name().ok());
-        let relocations =
-            self.code().flat_map(|section| section.relocations()).filter_map(|(_, relocation)| {
-                match relocation.target() {
-                    RelocationTarget::Symbol(index) => self.file.symbol_by_index(index).ok()?.name().ok(),
-                    _ => None,
-                }
-            });
         let mut found: Vec<String> =
-            symbols.chain(relocations).filter(|name| is_of_panics(name)).map(str::to_owned).collect();
+            symbols.chain(self.called()).filter(|name| is_of_panics(name)).map(str::to_owned).collect();
         for section in self.code() {
             let loops =
                 section.data().is_ok_and(|code| code.as_chunks::<INSTRUCTION>().0.contains(&JUMP_TO_ITSELF));
@@ -46,6 +42,25 @@ impl<'data> BpfObject<'data> {
         found.sort();
         found.dedup();
         found
+    }
+
+    /// Functions of memory that are called: what LLVM makes of a copy or a comparison that is too long for it, or of zeros. Each goes byte
+    /// by byte.
+    pub(crate) fn slow_calls(&self) -> Vec<&str> {
+        let mut found: Vec<_> = self.called().filter(|name| SLOW.contains(name)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Everything that code refers to.
+    fn called(&self) -> impl Iterator<Item = &str> {
+        self.code().flat_map(|section| section.relocations()).filter_map(|(_, relocation)| {
+            match relocation.target() {
+                RelocationTarget::Symbol(index) => self.file.symbol_by_index(index).ok()?.name().ok(),
+                _ => None,
+            }
+        })
     }
 
     /// The sections with code and how many instructions each holds.

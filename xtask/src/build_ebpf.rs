@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use crate::bpf_object::BpfObject;
@@ -53,17 +53,19 @@ pub(crate) fn run(flags: &Flags) -> Result<PathBuf> {
     eprintln!("building tracker-ebpf with {}", toolchain.name());
     let features = flags.features.iter().flat_map(|list| ["--features", list]);
     build_step(toolchain, "build").args(["--release", "--locked"]).args(features).run()?;
-    let installed = check_and_install("tracker-ebpf", &paths::bpf_object())?;
+    // What logs with each packet may be slow.
+    let may_be_slow = flags.features.is_some();
+    let installed = check_and_install("tracker-ebpf", &paths::bpf_object(), may_be_slow)?;
     if flags.lab {
         let lab = ["--release", "--locked", "--package", "tracker-lab-ebpf"];
         build_step(toolchain, "build").args(lab).run()?;
-        check_and_install("lab", &paths::lab_object())?;
+        check_and_install("lab", &paths::lab_object(), true)?;
     }
     Ok(installed)
 }
 
 /// Checks what cargo has built under this name, and puts it in place.
-fn check_and_install(name: &str, installed: &Path) -> Result<PathBuf> {
+fn check_and_install(name: &str, installed: &Path, may_be_slow: bool) -> Result<PathBuf> {
     let built = paths::cargo_target().join("ebpf").join(TARGET).join("release").join(name);
     let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let object = BpfObject::parse(&bytes).with_context(|| format!("{}", built.display()))?;
@@ -76,7 +78,13 @@ fn check_and_install(name: &str, installed: &Path) -> Result<PathBuf> {
             panics.join(", ")
         );
     }
-
+    let slow = object.slow_calls();
+    ensure!(
+        may_be_slow || slow.is_empty(),
+        "{} calls {}, byte by byte with each packet; look for arrays that are copied or set whole",
+        built.display(),
+        slow.join(", ")
+    );
     install(&bytes, installed)?;
     println!("{}: {} bytes, {}", installed.display(), bytes.len(), object.summary());
     Ok(installed.to_owned())

@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use super::layout::{Kind, RECORD_BYTES, Torrent, V4_PER_LINE, V6_PER_LINE, WORDS, line_peer_v4, line_words};
+use super::layout::{Kind, RECORD_BYTES, Torrent, V4_PER_LINE, V6_PER_LINE, WORDS, line_words};
 use super::{Family, PeerAddress, Room};
 use crate::event;
 use crate::wire::{AnnounceKind, PEER_V4_LEN, PEER_V6_LEN};
@@ -30,8 +30,8 @@ pub trait PeerFamily {
     fn line_of(position: u32) -> u32;
     /// False when none of a line's peers is this one; true when one is, and once in a while when none is.
     fn may_have(line: [u64; WORDS - 1], peer: &Self::Peer) -> bool;
-    /// The first slot of a line that has the peer; [`PeerFamily::PER_LINE`] or more when none has.
-    fn slot_in(line: &[u8; RECORD_BYTES], peer: &Self::Peer) -> u32;
+    /// The first of a line's first `peers` slots that has the peer; `None` when none has.
+    fn slot_in(line: &[u8; RECORD_BYTES], peer: &Self::Peer, peers: u32) -> Option<u32>;
     /// The peer in slot `index` (0 to 2) of a torrent's own record, with its cell's seeder flag.
     fn inline(torrent: &Torrent, index: usize) -> Option<(Self::Peer, bool)>;
     /// The words of an [`AnnounceEvent`](crate::event::AnnounceEvent) of this peer.
@@ -48,30 +48,50 @@ const fn differs_less_one(a: u32, b: u32) -> u64 {
     ((a ^ b) as u64).wrapping_sub(1)
 }
 
-/// The first of some slots that has what is looked for, found without a branch: the verifier would follow each.
-#[derive(Default)]
-struct First {
-    /// 1 once it was found.
-    seen: u64,
-    slot: u64,
+/// A line's slots that have what is looked for, a bit each. Found without a branch: the verifier would follow each, and the processor
+/// would guess wrong where the announcer is.
+struct Slots {
+    bits: u64,
+    /// Opaque, or LLVM makes the subtraction the comparison that it is.
+    one: u64,
 }
 
-impl First {
-    /// `differs` is 0 when the slot has it.
+impl Slots {
     #[inline(always)]
-    fn look(&mut self, slot: u32, differs: u64) {
-        // 0 − 1 has the top bit set, what is below 2^32 less 1 hasn't. Opaque, or LLVM makes it the comparison that it is.
-        let same = black_box(differs >> 32 | differs & 0xffff_ffff).wrapping_sub(1) >> 63;
-        self.slot += (slot as u64) * (same & !self.seen);
-        self.seen |= same;
+    fn none() -> Self {
+        Self { bits: 0, one: black_box(1) }
     }
 
+    /// `differs`, below 2^63, is 0 when the slot has it.
     #[inline(always)]
-    const fn slot(&self) -> u32 {
-        // Far behind a line's end when nothing was seen.
-        (self.slot + 64 * (1 - self.seen)) as u32
+    const fn look(&mut self, slot: usize, differs: u64) {
+        // 0 − 1 has the top bit set, what is below 2^63 less 1 hasn't.
+        self.bits |= (differs.wrapping_sub(self.one) >> 63) << slot;
+    }
+
+    /// The first of them that is below `peers`.
+    #[inline(always)]
+    const fn first_below(&self, peers: u32) -> Option<u32> {
+        let bits = self.bits & ((1 << (peers & 31)) - 1);
+        if bits == 0 {
+            return None;
+        }
+        // Each of the sixteen single bits has its own four bits on top of the product (a de Bruijn sequence), and these a place among the numbers.
+        let place = ((bits & bits.wrapping_neg()) * 0x09af & 0xffff) >> 12;
+        Some((BIT_NUMBERS >> (4 * place)) as u32 & 15)
     }
 }
+
+/// See [`Slots::first_below`].
+const BIT_NUMBERS: u64 = {
+    let (mut numbers, mut bit) = (0, 0u64);
+    while bit < 16 {
+        let place = ((1 << bit) * 0x09af & 0xffff) >> 12;
+        numbers |= bit << (4 * place);
+        bit += 1;
+    }
+    numbers
+};
 
 /// IPv4: a peer is the low 48 bits of a word, its six bytes read as little-endian.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +121,8 @@ impl PeerFamily for Peers4 {
 
     #[inline(always)]
     fn words(peer: u64) -> [u64; 3] {
-        [peer, 0, 0]
+        // Opaque, or LLVM calls a memset that goes byte by byte.
+        [peer, black_box(0), black_box(0)]
     }
 
     #[inline(always)]
@@ -132,13 +153,15 @@ impl PeerFamily for Peers4 {
     }
 
     #[inline(always)]
-    fn slot_in(line: &[u8; RECORD_BYTES], peer: &u64) -> u32 {
-        let words = line_words(line);
-        let mut found = First::default();
-        for slot in 0..V4_PER_LINE {
-            found.look(slot, line_peer_v4(&words, slot) ^ peer);
+    fn slot_in(line: &[u8; RECORD_BYTES], peer: &u64, peers: u32) -> Option<u32> {
+        let mut found = Slots::none();
+        let (slots, _) = line.as_chunks::<PEER_V4_LEN>();
+        for (slot, [a, b, c, d, p, q]) in slots.iter().enumerate() {
+            let address = u32::from_le_bytes([*a, *b, *c, *d]) ^ *peer as u32;
+            let port = u16::from_le_bytes([*p, *q]) as u64 ^ peer >> 32;
+            found.look(slot, address as u64 | port);
         }
-        found.slot()
+        found.first_below(peers)
     }
 
     #[inline(always)]
@@ -234,17 +257,18 @@ impl PeerFamily for Peers6 {
     }
 
     #[inline(always)]
-    fn slot_in(line: &[u8; RECORD_BYTES], peer: &Peer6) -> u32 {
+    fn slot_in(line: &[u8; RECORD_BYTES], peer: &Peer6, peers: u32) -> Option<u32> {
         // Peers begin at bytes 0, 18 and 36: at words 0, 2¼ and 4½.
         let [w0, w1, w2, w3, w4, w5, w6, _] = line_words(line);
         let Peer6 { high, low, port } = *peer;
-        let mut found = First::default();
-        found.look(0, w0 ^ high | w1 ^ low | w2 & 0xffff ^ port);
+        let mut found = Slots::none();
+        let mut look = |slot, differs: u64| found.look(slot, differs >> 32 | differs & 0xffff_ffff);
+        look(0, w0 ^ high | w1 ^ low | w2 & 0xffff ^ port);
         let (h1, l1, p1) = (w2 >> 16 | w3 << 48, w3 >> 16 | w4 << 48, w4 >> 16 & 0xffff);
-        found.look(1, h1 ^ high | l1 ^ low | p1 ^ port);
+        look(1, h1 ^ high | l1 ^ low | p1 ^ port);
         let (h2, l2, p2) = (w4 >> 32 | w5 << 32, w5 >> 32 | w6 << 32, w6 >> 32 & 0xffff);
-        found.look(2, h2 ^ high | l2 ^ low | p2 ^ port);
-        found.slot()
+        look(2, h2 ^ high | l2 ^ low | p2 ^ port);
+        found.first_below(peers)
     }
 
     #[inline(always)]
@@ -301,9 +325,34 @@ mod tests {
             let peer = Peers6::of(&PeerAddress::V6(address)).unwrap();
             prop_assert!(Peers6::may_have(first_words(&bytes), &peer));
             let bytes: [u8; 64] = bytes.try_into().unwrap();
-            prop_assert_eq!(Peers4::slot_in(&bytes, &line_peer_v4(&words, slot4)), slot4);
-            prop_assert_eq!(Peers6::slot_in(&bytes, &peer), slot6 as u32);
-            prop_assert!(Peers4::slot_in(&bytes, &0) >= V4_PER_LINE);
+            for peers in 0..=V4_PER_LINE {
+                let seen = (slot4 < peers).then_some(slot4);
+                prop_assert_eq!(Peers4::slot_in(&bytes, &line_peer_v4(&words, slot4), peers), seen);
+            }
+            for peers in 0..=V6_PER_LINE {
+                let seen = (slot6 < peers as usize).then_some(slot6 as u32);
+                prop_assert_eq!(Peers6::slot_in(&bytes, &peer, peers), seen);
+            }
+        }
+
+        #[test]
+        fn the_first_of_equal_slots_is_found(one: [u8; 18], others in line(), equal4: u16, equal6: u8) {
+            let mut bytes: [u8; 64] = others.try_into().unwrap();
+            let equal = |bits: u16, slots: u32| (0..slots).filter(move |slot| bits >> slot & 1 == 1);
+            for slot in equal(equal4, V4_PER_LINE) {
+                bytes[slot as usize * 6..][..6].copy_from_slice(&one[..6]);
+            }
+            let [a, b, c, d, p, q, ..] = one;
+            let peer = Peers4::of(&PeerAddress::V4([a, b, c, d, p, q])).unwrap();
+            let words = line_words(&bytes);
+            let first = (0..V4_PER_LINE).find(|slot| line_peer_v4(&words, *slot) == peer);
+            prop_assert_eq!(Peers4::slot_in(&bytes, &peer, V4_PER_LINE), first);
+            for slot in equal(equal6.into(), V6_PER_LINE) {
+                bytes[slot as usize * 18..][..18].copy_from_slice(&one);
+            }
+            let peer = Peers6::of(&PeerAddress::V6(one)).unwrap();
+            let first = bytes.chunks(18).position(|slot| slot == one).map(|slot| slot as u32);
+            prop_assert_eq!(Peers6::slot_in(&bytes, &peer, V6_PER_LINE), first);
         }
 
         #[test]

@@ -106,11 +106,12 @@ impl<P: PeerFamily, M: TableMemory, R: Room> Step for Steps<'_, P, M, R> {
         if self.work.left == 0 && !next_list::<P>(self.work) {
             return false;
         }
-        if P::line_of(self.work.position) * P::PER_LINE == self.work.position {
+        let put = if P::line_of(self.work.position) * P::PER_LINE == self.work.position {
             put_lines::<P, M, R>(self.memory, self.own, self.work, self.room)
         } else {
             put_part::<P, M, R>(self.memory, self.own, self.work, self.room)
-        }
+        };
+        put && (self.work.left != 0 || has_next_list(self.work))
     }
 }
 
@@ -163,11 +164,16 @@ pub(super) fn begin_list<P: PeerFamily>(work: &mut Workspace, list: u32) {
 /// Goes on with the seeders; false when nothing is left.
 #[inline(always)]
 fn next_list<P: PeerFamily>(work: &mut Workspace) -> bool {
-    if work.list == SEEDERS || work.lists[1].take == 0 {
+    if !has_next_list(work) {
         return false;
     }
     begin_list::<P>(work, SEEDERS);
     true
+}
+
+#[inline(always)]
+const fn has_next_list(work: &Workspace) -> bool {
+    work.list != SEEDERS && work.lists[1].take != 0
 }
 
 /// Takes the walk's next positions, of at most so many lines.
@@ -278,8 +284,7 @@ const FAN_OUT: u32 = 1 << FAN_OUT_SHIFT;
 fn take_out<P: PeerFamily, R: Room>(own: &P::Peer, work: &mut Workspace, room: &mut R, peers: u32) {
     let begin = work.len.wrapping_sub(peers * P::LEN as u32);
     let Some(line) = room.window(begin as usize) else { return };
-    let slot = P::slot_in(line, own);
-    if slot < peers {
+    if let Some(slot) = P::slot_in(line, own, peers) {
         work.stands(if work.list == SEEDERS { Standing::Seeder } else { Standing::Leecher });
         work.len -= P::LEN as u32;
         let last = P::get(room, work.len as usize);

@@ -64,20 +64,27 @@ pub fn find<M: TableMemory>(memory: &M, work: &mut Workspace, wanted: &[u64; 3])
 
 /// Looks at the torrent in the workspace again if peers have moved within its lists since it was found: then one may have been met on two
 /// places, and true says that what was picked from the lists has to be picked again.
-#[inline(never)]
+#[inline(always)]
 pub fn renew<M: TableMemory>(memory: &M, work: &mut Workspace) -> bool {
     if !matches!(work.lookup(), Lookup::Whole) || !work.has_lists() {
         return false;
     }
     // Pairs with the writer's fence before it moves a peer: who has seen one on its new place sees the other version.
     memory.acquire();
-    let [first, second, word2, ..] = work.torrent;
     let Some(record) = memory.record(work.number) else { return false };
+    let word2 = work.torrent[2];
     if record.word(2) == word2 && is_at_rest(word2) {
         return false;
     }
-    work.lookup = copy::<M>(memory, record, work, &[first, second, word2 & 0xffff_ffff]) as u32;
+    copy_again(memory, record, work);
     true
+}
+
+/// Rarely called, so not inlined.
+#[inline(never)]
+fn copy_again<M: TableMemory>(memory: &M, record: M::Record, work: &mut Workspace) {
+    let [first, second, word2, ..] = work.torrent;
+    work.lookup = copy::<M>(memory, record, work, &[first, second, word2 & 0xffff_ffff]) as u32;
 }
 
 /// Torrents that are looked up together.
