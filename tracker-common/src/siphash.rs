@@ -60,7 +60,7 @@ pub fn siphash<const COMPRESS: usize, const FINISH: usize, const BLOCKS: usize>(
 ///
 /// Not inlined, and arguments in registers: BPF has no rotation, so that one SipHash is some 250 instructions, and a dozen inlined copies
 /// of it made the XDP program eight times as long. The call costs about 2 ns.
-#[inline(never)]
+#[inline(always)]
 pub fn siphash_2_4_short(key: &SipKey, last: u64) -> u64 {
     siphash::<2, 4, 0>(key, [], last)
 }

@@ -40,7 +40,7 @@ pub(super) fn pick_listed<P: PeerFamily, M: TableMemory, R: Room>(
 const LINES_TOUCHED: u32 = 3;
 
 /// Loads a word of the first lines that will be put, of both lists, so that the memory fetches them at the same time and not one after another.
-#[inline(never)]
+#[inline(always)]
 pub(super) fn touch<P: PeerFamily, M: TableMemory>(memory: &M, work: &Workspace) {
     for list in work.lists {
         if list.take != 0
