@@ -1,12 +1,14 @@
-//! What can be said about a BPF object without loading it: that it can't panic, what it calls, and how large it is.
+//! What can be said about a BPF object without loading it: that it can't panic, what it calls, how much stack it takes, and how large it is.
 
 use anyhow::{Context as _, Result, ensure};
 use object::{
     Architecture, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, SectionKind,
 };
 
+use crate::bpf_stack::{self, Chain};
+
 /// Bytes of one BPF instruction.
-const INSTRUCTION: usize = 8;
+pub(crate) const INSTRUCTION: usize = 8;
 
 /// `goto -1`, what `loop {}` in a panic handler becomes when it is inlined.
 const JUMP_TO_ITSELF: [u8; INSTRUCTION] = [0x05, 0, 0xff, 0xff, 0, 0, 0, 0];
@@ -51,6 +53,11 @@ impl<'data> BpfObject<'data> {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// The chain of calls that takes the most stack.
+    pub(crate) fn deepest(&self) -> Result<Chain> {
+        bpf_stack::deepest(&self.file)
     }
 
     /// Everything that code refers to.

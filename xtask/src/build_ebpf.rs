@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
 use crate::bpf_object::BpfObject;
+use crate::bpf_stack::{Chain, STACK};
 use crate::paths;
 use crate::step::Step;
 use crate::toolchain::{self, Compilers, LINKER_VERSION, Toolchain};
@@ -53,19 +54,19 @@ pub(crate) fn run(flags: &Flags) -> Result<PathBuf> {
     eprintln!("building tracker-ebpf with {}", toolchain.name());
     let features = flags.features.iter().flat_map(|list| ["--features", list]);
     build_step(toolchain, "build").args(["--release", "--locked"]).args(features).run()?;
-    // What logs with each packet may be slow.
-    let may_be_slow = flags.features.is_some();
-    let installed = check_and_install("tracker-ebpf", &paths::bpf_object(), may_be_slow)?;
+    // What logs with each packet is for developers.
+    let is_product = flags.features.is_none();
+    let installed = check_and_install("tracker-ebpf", &paths::bpf_object(), is_product)?;
     if flags.lab {
         let lab = ["--release", "--locked", "--package", "tracker-lab-ebpf"];
         build_step(toolchain, "build").args(lab).run()?;
-        check_and_install("lab", &paths::lab_object(), true)?;
+        check_and_install("lab", &paths::lab_object(), false)?;
     }
     Ok(installed)
 }
 
 /// Checks what cargo has built under this name, and puts it in place.
-fn check_and_install(name: &str, installed: &Path, may_be_slow: bool) -> Result<PathBuf> {
+fn check_and_install(name: &str, installed: &Path, is_product: bool) -> Result<PathBuf> {
     let built = paths::cargo_target().join("ebpf").join(TARGET).join("release").join(name);
     let bytes = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let object = BpfObject::parse(&bytes).with_context(|| format!("{}", built.display()))?;
@@ -78,16 +79,30 @@ fn check_and_install(name: &str, installed: &Path, may_be_slow: bool) -> Result<
             panics.join(", ")
         );
     }
-    let slow = object.slow_calls();
-    ensure!(
-        may_be_slow || slow.is_empty(),
-        "{} calls {}, byte by byte with each packet; look for arrays that are copied or set whole",
-        built.display(),
-        slow.join(", ")
-    );
+    if is_product {
+        is_fit(&object).with_context(|| format!("{}", built.display()))?;
+    }
+
     install(&bytes, installed)?;
     println!("{}: {} bytes, {}", installed.display(), bytes.len(), object.summary());
     Ok(installed.to_owned())
+}
+
+/// What the kernel that it is built on wouldn't say.
+fn is_fit(object: &BpfObject<'_>) -> Result<()> {
+    let slow = object.slow_calls();
+    ensure!(
+        slow.is_empty(),
+        "it calls {}, which go byte by byte with each packet; look for arrays that are copied or set whole",
+        slow.join(", ")
+    );
+    let Chain { bytes, functions } = object.deepest()?;
+    ensure!(
+        bytes <= STACK,
+        "Linux 6.1 would refuse it: these calls take {bytes} bytes of stack, of {STACK}: {functions:?}; \
+         look for functions that are inlined into others of the chain"
+    );
+    Ok(())
 }
 
 /// A cargo command on tracker-ebpf for the BPF target.

@@ -6,6 +6,7 @@
 
 mod bench;
 mod bpf_object;
+mod bpf_stack;
 mod build_ebpf;
 mod documents;
 mod lint;

@@ -1,18 +1,22 @@
-//! A server that costs what sockets cost: `recvmmsg`, a constant answer, `sendmmsg`.
+//! A server that costs what sockets cost: a constant answer by the tracker's own back ends, `recvmmsg` and `sendmmsg` or io_uring.
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use tracker_user::udp::backend::Backend as _;
+use tracker_user::udp::backend::Backend;
 use tracker_user::udp::sys::mmsg::Mmsg;
+use tracker_user::udp::sys::ring::Ring;
 
 /// Flags of `null`.
 #[derive(Args, Clone)]
 pub(crate) struct Flags {
     /// Where it listens
     address: std::net::SocketAddr,
+    /// By io_uring
+    #[arg(long)]
+    io_uring: bool,
 }
 
 /// Peers in its answers to announces.
@@ -24,8 +28,15 @@ pub(crate) fn run(flags: &Flags) -> Result<()> {
         UdpSocket::bind(flags.address).with_context(|| format!("cannot bind to {}", flags.address))?;
     // As large as the tracker's.
     let _as_much_as_allowed = tracker_user::udp::sys::force_receive_buffer(&socket, 4 << 20);
+    if flags.io_uring {
+        serve(&mut Ring::new(socket.as_fd()).context("io_uring")?)
+    } else {
+        serve(&mut Mmsg::new(socket.as_fd()))
+    }
+}
+
+fn serve(batch: &mut impl Backend) -> Result<()> {
     let announced = announced();
-    let mut batch = Mmsg::new(socket.as_fd());
     loop {
         let count = batch.receive().context("receiving")?;
         for i in 0..count {

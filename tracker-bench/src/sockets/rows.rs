@@ -31,6 +31,16 @@ pub(crate) fn of(place: Place, workload: Workload, measured: &[(Who, &[Round])])
         let row = Row::new(&name("aquatic"), what, "times", 2, ratio(ours, aquatic));
         rows.push(row.target(Target::AtLeast(1.15)));
     }
+    let nothing = best(measured, |who| matches!(who, Who::Null | Who::NullIoUring));
+    if let (Some(nothing), Some(aquatic)) = (nothing, aquatic) {
+        let what = format!(
+            "{}, {}: the better of the servers that do nothing over the better of aquatic_udp's",
+            place.name(),
+            workload.what()
+        );
+        let name = format!("{}-{}-null-over-aquatic", place.id(), workload.name());
+        rows.push(Row::new(&name, what, "times", 2, ratio(nothing, aquatic)));
+    }
     if let (Some(ours), Some(null)) = (ours, best(measured, |who| who == Who::Null)) {
         let what = format!(
             "{}, {}: the better of our socket back ends over the null server",
@@ -95,7 +105,8 @@ connects, then announces, then the mix.
 - Ours has one worker and a writer thread; its rate limits of connects and bad ids are off, since all clients have one address. aquatic_udp 0.9.0 has one \
 socket worker and its defaults. opentracker is Debian's, with a whitelist of the torrents.
 - **The null server** reads by recvmmsg, writes by sendmmsg, and looks at nothing but the action: a connect gets a constant connection id, an announce 30 constant \
-peers. It is what a socket costs.
+peers. It is what a socket costs. Another one does the same by io_uring, with the tracker's own back end; what the better of both is over aquatic_udp's (\
+*null over aquatic*) is as far as any server with these back ends can lead.
 - What is *over* something is a ratio within a round; `reached` goes by the median.
 
 ## What it doesn't show
@@ -126,17 +137,20 @@ mod tests {
         let rounds = |costs: [f64; 3]| costs.map(round);
         let (mmsg, io_uring) = (rounds([5.0, 5.0, 5.0]), rounds([4.0, 4.0, 8.0]));
         let (mio, uring, null) = (rounds([9.0, 9.0, 9.0]), rounds([6.0, 6.0, 6.0]), rounds([4.0, 4.0, 4.0]));
+        let null_io_uring = rounds([3.0, 3.0, 4.0]);
         let measured = [
             (Who::Mmsg, &mmsg[..]),
             (Who::IoUring, &io_uring[..]),
             (Who::Aquatic, &mio[..]),
             (Who::AquaticIoUring, &uring[..]),
             (Who::Null, &null[..]),
+            (Who::NullIoUring, &null_io_uring[..]),
         ];
         let rows = of(Place::Loopback, Workload::Mix, &measured);
         let find = |case: &str| rows.iter().find(|row| row.case == case).expect("there is such a row");
         assert_eq!(find("loopback-mix-over-aquatic").figures.all(), [0.75, 1.5, 1.5]);
         assert_eq!(find("loopback-mix-over-null").figures.all(), [0.5, 1.0, 1.0]);
-        assert_eq!(rows.len(), 7);
+        assert_eq!(find("loopback-mix-null-over-aquatic").figures.all(), [1.5, 2.0, 2.0]);
+        assert_eq!(rows.len(), 9);
     }
 }

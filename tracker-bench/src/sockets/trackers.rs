@@ -27,10 +27,11 @@ pub(crate) enum Who {
     AquaticIoUring,
     Opentracker,
     Null,
+    NullIoUring,
 }
 
 impl Who {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Xdp,
         Self::Generic,
         Self::Mmsg,
@@ -39,6 +40,7 @@ impl Who {
         Self::AquaticIoUring,
         Self::Opentracker,
         Self::Null,
+        Self::NullIoUring,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Who {
             Self::AquaticIoUring => "aquatic_udp, io_uring",
             Self::Opentracker => "opentracker",
             Self::Null => "null server",
+            Self::NullIoUring => "null server, io_uring",
         }
     }
 
@@ -65,6 +68,7 @@ impl Who {
             Self::AquaticIoUring => "aquatic-io_uring",
             Self::Opentracker => "opentracker",
             Self::Null => "null",
+            Self::NullIoUring => "null-io_uring",
         }
     }
 
@@ -133,9 +137,12 @@ impl Daemon {
                 // As root it changes its root directory to that of -d, and refuses to stay root.
                 command.arg("-d").arg(scratch).args(["-u", "nobody", "-w", "/whitelist"]);
             }
-            Who::Null => {
+            Who::Null | Who::NullIoUring => {
                 command.arg(std::env::current_exe().context("the path of this program")?);
                 command.args(["null", &address]);
+                if who == Who::NullIoUring {
+                    command.arg("--io-uring");
+                }
             }
             Who::Xdp | Who::Generic | Who::Mmsg | Who::IoUring => {
                 let mode = match who {

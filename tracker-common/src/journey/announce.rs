@@ -160,7 +160,7 @@ fn pick<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) {
 }
 
 /// Makes their number right.
-#[inline(always)]
+#[inline(never)]
 fn settle<F: Frame, H: Host, N: Network>(frame: &mut F, host: &mut H) {
     let memory = host.table();
     let Some(work) = host.workspace() else { return };
