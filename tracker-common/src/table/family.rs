@@ -76,19 +76,23 @@ impl Slots {
         if bits == 0 {
             return None;
         }
-        // Each of the sixteen single bits has its own four bits on top of the product (a de Bruijn sequence), and these a place among the numbers.
-        let place = ((bits & bits.wrapping_neg()) * 0x09af & 0xffff) >> 12;
-        Some((BIT_NUMBERS >> (4 * place)) as u32 & 15)
+        let lowest = bits & bits.wrapping_neg();
+        Some((BIT_NUMBERS >> (4 * place_of_bit(lowest))) as u32 & 15)
     }
 }
 
-/// See [`Slots::first_below`].
+/// Another number below 16 for each of the sixteen lowest bits: 0x09af is a de Bruijn sequence, of which the bit puts another four bits on top.
+#[inline(always)]
+const fn place_of_bit(bit: u64) -> u64 {
+    ((bit * 0x09af) & 0xffff) >> 12
+}
+
+/// The number of the bit for each [`place_of_bit`], four bits each.
 const BIT_NUMBERS: u64 = {
-    let (mut numbers, mut bit) = (0, 0u64);
-    while bit < 16 {
-        let place = ((1 << bit) * 0x09af & 0xffff) >> 12;
-        numbers |= bit << (4 * place);
-        bit += 1;
+    let (mut numbers, mut number) = (0, 0u64);
+    while number < 16 {
+        numbers |= number << (4 * place_of_bit(1 << number));
+        number += 1;
     }
     numbers
 };
