@@ -58,14 +58,15 @@ pub fn siphash<const COMPRESS: usize, const FINISH: usize, const BLOCKS: usize>(
 
 /// SipHash-2-4 of a message of fewer than 8 bytes: its last block alone.
 ///
-/// Not inlined, and arguments in registers: BPF has no rotation, so that one SipHash is some 250 instructions, and a dozen inlined copies
-/// of it made the XDP program eight times as long. The call costs about 2 ns.
+/// Inlined: every announce and connect over IPv4 computes one, and a call costs up to 5 ns.
 #[inline(always)]
 pub fn siphash_2_4_short(key: &SipKey, last: u64) -> u64 {
     siphash::<2, 4, 0>(key, [], last)
 }
 
-/// SipHash-2-4 of two blocks and a last one; not inlined either.
+/// SipHash-2-4 of two blocks and a last one.
+///
+/// Not inlined, and arguments in registers: BPF has no rotation, so that it is some 400 instructions.
 #[inline(never)]
 pub fn siphash_2_4_long(key: &SipKey, first: u64, second: u64, last: u64) -> u64 {
     siphash::<2, 4, 2>(key, [first, second], last)
