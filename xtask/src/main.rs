@@ -10,6 +10,7 @@ mod bpf_stack;
 mod build_ebpf;
 mod documents;
 mod lint;
+mod old_kernel;
 mod paths;
 mod run;
 mod setup;
@@ -45,6 +46,8 @@ enum Task {
     Bench(bench::Flagged),
     /// Let readers in the kernel and in user space check every answer while the writer churns
     Stress(bench::Flags),
+    /// Boot Debian's kernel in QEMU, the oldest that is supported on Debian 12, and see whether it takes the whole program
+    OldKernel(old_kernel::Flags),
     /// Write what is generated from the code: docs/configuration.md, and under target/documents manual pages and shell completions
     Documents,
     /// Check formatting and run clippy with warnings denied, for the BPF program too
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Task::Test(flags) => return test::run(&flags),
         Task::Bench(bench) => bench::run(&bench),
         Task::Stress(flags) => bench::stress(&flags),
+        Task::OldKernel(flags) => old_kernel::run(&flags),
         Task::Documents => documents::run(),
         Task::Lint => lint::run(),
     };
