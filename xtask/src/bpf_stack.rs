@@ -107,7 +107,7 @@ fn decoded(code: &[u8], (section, begin): Place, referred: &Referred) -> (u32, V
         let &[operation, registers, o0, o1, i0, i1, i2, i3] = instruction;
         let (to, from) = (registers & 15, registers >> 4);
         let (offset, immediate) = (i16::from_le_bytes([o0, o1]), i32::from_le_bytes([i0, i1, i2, i3]));
-        let instructions = i64::from(immediate);
+        let distance = i64::from(immediate);
         match operation {
             // Loads, and stores of a value and of a register.
             _ if operation & 7 == 1 && from == R10 => depth = depth.max(-i32::from(offset)),
@@ -116,15 +116,13 @@ fn decoded(code: &[u8], (section, begin): Place, referred: &Referred) -> (u32, V
             0x07 if (-(STACK as i32)..0).contains(&immediate) => depth = depth.max(-immediate),
             // A call of a function of the program.
             0x85 if from == 1 => calls.push(match referred.get(&number) {
-                Some((section, address)) => {
-                    (section.0, *address as i64 / INSTRUCTION as i64 + instructions + 1)
-                }
-                None => (section, number + instructions + 1),
+                Some((section, address)) => (section.0, *address as i64 / INSTRUCTION as i64 + distance + 1),
+                None => (section, number + distance + 1),
             }),
             // The address of a function, which a helper is going to call.
             0x18 => {
                 if let Some((section, address)) = referred.get(&number) {
-                    calls.push((section.0, (*address as i64 + instructions) / INSTRUCTION as i64));
+                    calls.push((section.0, (*address as i64 + distance) / INSTRUCTION as i64));
                 }
             }
             _ => {}
