@@ -13,6 +13,7 @@ use crate::bpf_object::BpfObject;
 use crate::bpf_stack::{Chain, STACK};
 use crate::paths;
 use crate::step::Step;
+use crate::strict::is_strict;
 use crate::toolchain::{self, Compilers, LINKER_VERSION, Toolchain};
 
 /// - `debuginfo=2` and `--btf`: maps and functions with their types, for bpftool and the verifier's log.
@@ -79,8 +80,12 @@ fn check_and_install(name: &str, installed: &Path, is_product: bool) -> Result<P
             panics.join(", ")
         );
     }
-    if is_product {
-        is_fit(&object).with_context(|| format!("{}", built.display()))?;
+    if is_product && let Err(error) = is_fit(&object).with_context(|| format!("{}", built.display())) {
+        // Another compiler than that of the tests may inline otherwise, and what it makes is good for newer kernels.
+        if is_strict() {
+            return Err(error);
+        }
+        eprintln!("warning: {error:#}");
     }
 
     install(&bytes, installed)?;
@@ -99,7 +104,7 @@ fn is_fit(object: &BpfObject<'_>) -> Result<()> {
     let Chain { bytes, functions } = object.deepest()?;
     ensure!(
         bytes <= STACK,
-        "Linux 6.1 would refuse it: these calls take {bytes} bytes of stack, of {STACK}: {functions:?}; \
+        "Linux before 6.8 would refuse it, and get the program of connects alone: these calls take {bytes} bytes of stack, of {STACK}: {functions:?}; \
          look for functions that are inlined into others of the chain"
     );
     Ok(())

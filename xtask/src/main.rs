@@ -15,6 +15,7 @@ mod paths;
 mod run;
 mod setup;
 mod step;
+mod strict;
 mod test;
 #[cfg(test)]
 mod tidy;

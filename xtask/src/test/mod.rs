@@ -17,6 +17,7 @@ use clap::Args;
 
 use crate::run::cargo;
 use crate::step::Step;
+use crate::strict::is_strict;
 use crate::{bench, build_ebpf, paths, setup};
 use tally::Tally;
 
@@ -34,9 +35,8 @@ pub(crate) fn run(flags: &Flags) -> ExitCode {
         eprintln!("cargo xtask test: {error:#}");
         Tally { failed: 1, ..Tally::default() }
     });
-    let strict = std::env::var("CI").is_ok_and(|ci| ci == "true");
     println!("{tally}");
-    if tally.failed > 0 || (strict && tally.skipped > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if tally.failed > 0 || (is_strict() && tally.skipped > 0) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn run_all(flags: &Flags) -> Result<Tally> {
