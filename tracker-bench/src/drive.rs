@@ -16,8 +16,8 @@ pub(crate) const KERNEL_CPU: usize = 0;
 /// The CPU of whoever takes the events.
 pub(crate) const WRITER_CPU: usize = 1;
 
-/// How long whoever takes the events naps when there are none, as the daemon's writer does: a reader that is always there would have
-/// the kernel wake it with every other event.
+/// How long whoever takes the events naps when there are none, as the daemon's writer does: a reader that naps for less
+/// has the kernel wake it more often.
 pub(crate) const NAP: Duration = Duration::from_millis(1);
 
 /// Frames of one system call. Setting a run up costs about 20 ms whatever its length, most of it waiting.

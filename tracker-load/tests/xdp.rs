@@ -174,13 +174,20 @@ fn interface_is_free_for_the_next_and_taken_while_one_has_it() {
         .stderr(Stdio::null())
         .spawn()
         .expect("it starts");
-    let refused = (0..100).map(|_| said()).find(|said| said.contains("AF_XDP"));
+    let link = || client.command("ip").args(["link", "show", "client0"]).output().expect("it starts").stdout;
+    // The program is attached after the queue was taken.
+    let is_held = (0..1000).any(|_| {
+        thread::sleep(Duration::from_millis(20));
+        String::from_utf8_lossy(&link()).contains("prog/xdp")
+    });
+    let refused = (0..10).map(|_| said()).find(|said| said.contains("AF_XDP"));
     holder.kill().expect("it runs");
     holder.wait().expect("it was started here");
     stopping.store(true, Ordering::Relaxed);
     tracker.join().expect("it ends");
     let refused = refused.expect("the queue is taken");
-    assert!(refused.contains("client0") && refused.contains("bind to queue 0"), "{refused}");
+    assert!(is_held, "no program is attached");
+    assert!(refused.contains("AF_XDP on client0") && refused.contains("bind to queue 0"), "{refused}");
 }
 
 #[test]
